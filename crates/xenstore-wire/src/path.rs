@@ -1,0 +1,386 @@
+//! Paths: where a node lives, and the special names that are no nodes.
+//!
+//! A client may spell a path absolutely (`/local/domain/3/name`) or relative to its
+//! own domain (`name`); both spellings become the same [`Path`]. Names that begin
+//! with `@` ([`Special`]) stand for events of the host and live beside the tree.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::{ABSOLUTE_PATH_MAX, Domid, RELATIVE_PATH_MAX};
+
+/// Why a spelling is no path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum PathError {
+    /// Nothing at all.
+    #[error("expected a path, found an empty string")]
+    Empty,
+    /// A byte outside `A-Z a-z 0-9 - / _ @`.
+    #[error("expected letters, digits, - / _ @, found byte {0:#04x}")]
+    Character(u8),
+    /// `//` or a `/` at the end: a component without a name.
+    #[error("expected a name between and after slashes, found none")]
+    EmptyComponent,
+    /// Longer than the protocol allows.
+    #[error("expected at most {limit} bytes, found {found}")]
+    TooLong {
+        /// Bytes found.
+        found: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A special name where only a node makes sense.
+    #[error("expected a node's path, found a special name")]
+    Special,
+}
+
+/// The canonical absolute path of a node: `/`, or components each behind a slash.
+///
+/// Cheap to clone; compares and sorts by its text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path(Arc<str>);
+
+impl Path {
+    /// The path of the root.
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
+    /// Reads a path as a client of domain `home` spells it, absolute or relative.
+    pub fn parse(spelling: &[u8], home: Domid) -> Result<Self, PathError> {
+        let text = well_formed(spelling)?;
+        match text.as_bytes().first() {
+            Some(b'@') => Err(PathError::Special),
+            Some(b'/') => {
+                within(text, ABSOLUTE_PATH_MAX)?;
+                Ok(Self(text.into()))
+            }
+            _ => {
+                within(text, RELATIVE_PATH_MAX)?;
+                Ok(Self(format!("/local/domain/{home}/{text}").into()))
+            }
+        }
+    }
+
+    /// Reads an absolute path.
+    pub fn absolute(text: &str) -> Result<Self, PathError> {
+        match text.strip_prefix('/') {
+            Some(_) => Self::parse(text.as_bytes(), Domid::DOM0),
+            None => Err(PathError::EmptyComponent),
+        }
+    }
+
+    /// Where the nodes of a domain live: `/local/domain/<domid>` (`GET_DOMAIN_PATH`).
+    pub fn of_domain(domid: Domid) -> Self {
+        Self(format!("/local/domain/{domid}").into())
+    }
+
+    /// The text, beginning with a slash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the root.
+    pub fn is_root(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The names from the root down; none for the root itself.
+    pub fn components(&self) -> impl Iterator<Item = &str> + Clone {
+        let below_root = self.0.get(1..).unwrap_or_default();
+        // Splitting an empty text would still yield one empty piece.
+        below_root
+            .split('/')
+            .take(if self.is_root() { 0 } else { usize::MAX })
+    }
+
+    /// The path one up and the last name; `None` for the root.
+    pub fn split_last(&self) -> Option<(Self, &str)> {
+        let (parent, name) = self.0.rsplit_once('/')?;
+        if name.is_empty() {
+            return None;
+        }
+        Some((
+            if parent.is_empty() {
+                Self::root()
+            } else {
+                Self(parent.into())
+            },
+            name,
+        ))
+    }
+
+    /// The path of a child; `name` must be a single well-formed component.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        debug_assert!(!name.is_empty() && !name.contains('/'));
+        let stem = if self.is_root() { "" } else { &self.0 };
+        Self(format!("{stem}/{name}").into())
+    }
+
+    /// How far below `ancestor` this path lies, in components: 0 if they are equal,
+    /// `None` if it does not lie there.
+    pub fn depth_below(&self, ancestor: &Self) -> Option<u32> {
+        let below = if ancestor.is_root() {
+            &*self.0
+        } else {
+            self.0.strip_prefix(&*ancestor.0)?
+        };
+        match below.as_bytes() {
+            [] | [b'/'] => Some(0),
+            [b'/', ..] => u32::try_from(below.bytes().filter(|&byte| byte == b'/').count()).ok(),
+            _ => None,
+        }
+    }
+
+    /// The text as a client of domain `home` would spell it relative to itself;
+    /// `None` if the path does not lie below the home of that domain.
+    pub fn relative_to(&self, home: Domid) -> Option<&str> {
+        self.0
+            .strip_prefix(&*Self::of_domain(home).0)?
+            .strip_prefix('/')
+    }
+
+    /// The length that counts against a domain's `path-max` quota: what follows
+    /// `/local/domain/<n>/` if it begins so, else all of it.
+    pub fn quota_length(&self) -> usize {
+        self.0
+            .strip_prefix("/local/domain/")
+            .and_then(|rest| rest.split_once('/'))
+            .filter(|(domid, _)| Domid::parse(domid.as_bytes()).is_ok())
+            .map_or(self.0.len(), |(_, rest)| rest.len())
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name that begins with `@`. It can be watched and has permissions, but is not a
+/// node: it has no value, no children and no place in any directory.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Special(Arc<str>);
+
+impl Special {
+    /// What fires when a domain's ring is connected.
+    pub const INTRODUCE_DOMAIN: &'static str = "@introduceDomain";
+    /// What fires when a domain shuts down, dies or is released.
+    pub const RELEASE_DOMAIN: &'static str = "@releaseDomain";
+
+    /// Reads a special name: `@`, then what a path may contain.
+    pub fn parse(spelling: &[u8]) -> Result<Self, PathError> {
+        let text = well_formed(spelling)?;
+        within(text, ABSOLUTE_PATH_MAX)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text, beginning with `@`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Special {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Special {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What can be watched and has permissions: a node's path or a special name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Name {
+    /// A place in the tree, whether or not there is a node.
+    Node(Path),
+    /// A name beside the tree.
+    Special(Special),
+}
+
+impl Name {
+    /// Reads either, as a client of domain `home` spells it.
+    pub fn parse(spelling: &[u8], home: Domid) -> Result<Self, PathError> {
+        if spelling.first() == Some(&b'@') {
+            Special::parse(spelling).map(Self::Special)
+        } else {
+            Path::parse(spelling, home).map(Self::Node)
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Node(path) => path.as_str(),
+            Self::Special(special) => special.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a client that spells a path so means it relative to its own domain.
+pub fn is_relative(spelling: &[u8]) -> bool {
+    !matches!(spelling.first(), Some(b'/' | b'@') | None)
+}
+
+fn within(text: &str, limit: usize) -> Result<(), PathError> {
+    if text.len() > limit {
+        return Err(PathError::TooLong {
+            found: text.len(),
+            limit,
+        });
+    }
+    Ok(())
+}
+
+/// What holds for every spelling: allowed bytes, no component without a name.
+fn well_formed(spelling: &[u8]) -> Result<&str, PathError> {
+    if spelling.is_empty() {
+        return Err(PathError::Empty);
+    }
+    let mut last = 0;
+    for &byte in spelling {
+        if !allowed(byte) {
+            return Err(PathError::Character(byte));
+        }
+        if byte == b'/' && last == b'/' {
+            return Err(PathError::EmptyComponent);
+        }
+        last = byte;
+    }
+    if last == b'/' && spelling.len() > 1 {
+        return Err(PathError::EmptyComponent);
+    }
+    // The allowed bytes are ASCII, so this cannot fail; written so that it need not be argued.
+    std::str::from_utf8(spelling).map_err(|_| PathError::Character(last))
+}
+
+const fn allowed(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'/' | b'_' | b'@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Path {
+        Path::absolute(text).unwrap()
+    }
+
+    #[test]
+    fn absolute_and_relative_spellings_meet() {
+        let relative = Path::parse(b"device/vif", Domid::new(3)).unwrap();
+        assert_eq!(relative, path("/local/domain/3/device/vif"));
+        assert_eq!(relative.relative_to(Domid::new(3)), Some("device/vif"));
+        assert_eq!(relative.relative_to(Domid::new(30)), None);
+        assert_eq!(
+            Path::of_domain(Domid::new(3)).relative_to(Domid::new(3)),
+            None
+        );
+    }
+
+    #[test]
+    fn spellings_without_a_meaning_are_refused() {
+        let refused = |spelling: &[u8]| Path::parse(spelling, Domid::DOM0).unwrap_err();
+        assert_eq!(refused(b""), PathError::Empty);
+        assert_eq!(refused(b"//"), PathError::EmptyComponent);
+        assert_eq!(refused(b"/a/"), PathError::EmptyComponent);
+        assert_eq!(refused(b"a//b"), PathError::EmptyComponent);
+        // XSA-481: a domain's home without the domain.
+        assert_eq!(refused(b"/local/domain/"), PathError::EmptyComponent);
+        assert_eq!(refused(b"@releaseDomain"), PathError::Special);
+        for byte in 0..=u8::MAX {
+            let spelling = [b'/', byte];
+            let good = byte.is_ascii_alphanumeric() || b"-_@".contains(&byte);
+            assert_eq!(
+                Path::parse(&spelling, Domid::DOM0).is_ok(),
+                good,
+                "{byte:#04x}"
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_are_limited_as_spelled() {
+        let long = |length: usize| "a".repeat(length);
+        assert!(Path::parse(long(2048).as_bytes(), Domid::DOM0).is_ok());
+        assert!(Path::parse(long(2049).as_bytes(), Domid::DOM0).is_err());
+        assert!(Path::absolute(&format!("/{}", long(3071))).is_ok());
+        assert_eq!(
+            Path::absolute(&format!("/{}", long(3072))),
+            Err(PathError::TooLong {
+                found: 3073,
+                limit: 3072
+            })
+        );
+    }
+
+    #[test]
+    fn components_and_parents() {
+        assert_eq!(path("/").components().count(), 0);
+        assert_eq!(
+            path("/a/b@c").components().collect::<Vec<_>>(),
+            ["a", "b@c"]
+        );
+        assert_eq!(path("/a/b").split_last(), Some((path("/a"), "b")));
+        assert_eq!(path("/a").split_last(), Some((path("/"), "a")));
+        assert_eq!(path("/").split_last(), None);
+        assert_eq!(path("/").child("a"), path("/a"));
+        assert_eq!(path("/a").child("b"), path("/a/b"));
+    }
+
+    #[test]
+    fn depth_counts_components() {
+        assert_eq!(path("/a/b/c").depth_below(&path("/a")), Some(2));
+        assert_eq!(path("/a").depth_below(&path("/a")), Some(0));
+        assert_eq!(path("/ab").depth_below(&path("/a")), None);
+        assert_eq!(path("/").depth_below(&path("/")), Some(0));
+        assert_eq!(path("/a/b").depth_below(&path("/")), Some(2));
+        assert_eq!(path("/").depth_below(&path("/a")), None);
+    }
+
+    #[test]
+    fn the_home_of_a_domain_does_not_count_for_its_quota() {
+        assert_eq!(path("/local/domain/12/abc").quota_length(), 3);
+        assert_eq!(path("/local/domain/12").quota_length(), 16);
+        assert_eq!(path("/local/domain/99999/abc").quota_length(), 23);
+        assert_eq!(path("/abc").quota_length(), 4);
+    }
+
+    #[test]
+    fn special_names_are_checked_like_paths() {
+        for good in ["@", "@releaseDomain", "@releaseDomain/5", "@a/b", "@x@y"] {
+            assert!(Special::parse(good.as_bytes()).is_ok(), "{good}");
+        }
+        for wrong in ["@foo.bar", "@a//b", "@a/", "@/", "@releaseDomain/"] {
+            assert!(
+                Name::parse(wrong.as_bytes(), Domid::DOM0).is_err(),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn relative_is_what_begins_with_neither_slash_nor_at() {
+        assert!(is_relative(b"device") && is_relative(b"-"));
+        assert!(!is_relative(b"/device") && !is_relative(b"@x") && !is_relative(b""));
+    }
+}
