@@ -1,0 +1,340 @@
+//! The children of a node: a B-tree ordered by name, that is copied in constant
+//! time and changed chunk by chunk.
+//!
+//! A directory is one pointer. The names are those of the nodes themselves, so
+//! that a chunk is nothing but pointers: a leaf's to nodes, a branch's to the
+//! chunks below it. All leaves are at the same depth, no chunk is empty, and
+//! two neighbours are joined when they would fill no more than [`JOIN`].
+//!
+//! The functions here recur, but only by the height of the B-tree: four for
+//! 100,000 children.
+
+mod differences;
+mod iter;
+#[cfg(test)]
+mod tests;
+
+use triomphe::Arc;
+
+use crate::node::Node;
+
+pub(crate) use differences::{Difference, Differences, Step};
+pub(crate) use iter::Iter;
+
+/// The most pointers in a chunk. A wider chunk means fewer levels, but more to
+/// copy for the first change after a snapshot.
+const WIDTH: usize = 32;
+
+/// Neighbours that have no more pointers than this together become one. Less
+/// than [`WIDTH`], lest insertions and removals in turn split and join forever.
+const JOIN: usize = 24;
+
+/// The children of a node, ordered by name.
+pub(crate) struct Directory<V>(Option<Arc<Chunk<V>>>);
+
+enum Chunk<V> {
+    Leaf(Vec<Arc<Node<V>>>),
+    Branch {
+        /// The number of nodes in all leaves below.
+        len: usize,
+        chunks: Vec<Arc<Chunk<V>>>,
+    },
+}
+
+impl<V> Directory<V> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |root| root.len())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Node<V>>> {
+        let mut chunk = self.0.as_ref()?;
+        loop {
+            match &**chunk {
+                Chunk::Leaf(nodes) => return nodes.get(find(nodes, name).ok()?),
+                Chunk::Branch { chunks, .. } => chunk = chunks.get(choose(chunks, name))?,
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> Iter<'_, V> {
+        Iter::new(self.0.as_deref())
+    }
+
+    /// What is to be changed in this directory to get `newer`.
+    pub(crate) fn differences<'t>(&'t self, newer: &'t Self) -> Differences<'t, V> {
+        Differences::new(self.0.as_ref(), newer.0.as_ref())
+    }
+
+    /// The place of the node called `name`, not shared with other directories.
+    /// Copies on the way, so is to be called for names that are there.
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Arc<Node<V>>> {
+        let mut chunk = self.0.as_mut()?;
+        loop {
+            match Arc::make_mut(chunk) {
+                Chunk::Leaf(nodes) => {
+                    let at = find(nodes, name).ok()?;
+                    return nodes.get_mut(at);
+                }
+                Chunk::Branch { chunks, .. } => {
+                    let at = choose(chunks, name);
+                    chunk = chunks.get_mut(at)?;
+                }
+            }
+        }
+    }
+
+    /// Adds a node whose name is not there yet.
+    pub(crate) fn insert(&mut self, node: Arc<Node<V>>) {
+        debug_assert!(self.get(node.name()).is_none());
+        let Some(root) = &mut self.0 else {
+            self.0 = Some(Arc::new(Chunk::Leaf(vec![node])));
+            return;
+        };
+        if let Some(right) = Arc::make_mut(root).insert(node, true) {
+            let left = Arc::clone(root);
+            *root = Arc::new(Chunk::branch(vec![left, right]));
+        }
+    }
+
+    /// Takes out the node called `name`. Copies on the way, so is to be called
+    /// for names that are there.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<Node<V>>> {
+        let root = self.0.as_mut()?;
+        let removed = Arc::make_mut(root).remove(name)?;
+        if let Chunk::Branch { chunks, .. } = &**root
+            && let [only] = chunks.as_slice()
+        {
+            *root = Arc::clone(only);
+        }
+        if root.len() == 0 {
+            self.0 = None;
+        }
+        Some(removed)
+    }
+}
+
+impl<V> Chunk<V> {
+    fn branch(chunks: Vec<Arc<Self>>) -> Self {
+        Self::Branch { len: chunks.iter().map(|chunk| chunk.len()).sum(), chunks }
+    }
+
+    /// The number of nodes in and below the chunk.
+    fn len(&self) -> usize {
+        match self {
+            Self::Leaf(nodes) => nodes.len(),
+            Self::Branch { len, .. } => *len,
+        }
+    }
+
+    /// The number of pointers in the chunk itself.
+    fn width(&self) -> usize {
+        match self {
+            Self::Leaf(nodes) => nodes.len(),
+            Self::Branch { chunks, .. } => chunks.len(),
+        }
+    }
+
+    /// The least name in and below the chunk. Not kept in branches: one step
+    /// more per level when searching, nothing to keep right when changing.
+    fn first_name(&self) -> &str {
+        match self {
+            Self::Leaf(nodes) => nodes.first().map_or("", |node| node.name()),
+            Self::Branch { chunks, .. } => chunks.first().map_or("", |chunk| chunk.first_name()),
+        }
+    }
+
+    /// 1 for a leaf.
+    fn height(&self) -> usize {
+        match self {
+            Self::Leaf(_) => 1,
+            Self::Branch { chunks, .. } => 1 + chunks.first().map_or(0, |chunk| chunk.height()),
+        }
+    }
+
+    /// Adds a node. If the chunk was full, returns its new right neighbour. To be
+    /// told if it is the `last` of its height.
+    fn insert(&mut self, node: Arc<Node<V>>, last: bool) -> Option<Arc<Self>> {
+        match self {
+            Self::Leaf(nodes) => {
+                let at = find(nodes, node.name()).unwrap_or_else(|at| at);
+                let right = insert_at(nodes, at, node, last)?;
+                Some(Arc::new(Self::Leaf(right)))
+            }
+            Self::Branch { len, chunks } => {
+                let at = choose(chunks, node.name());
+                let last_below = last && at + 1 == chunks.len();
+                let grown = chunks.get_mut(at)?;
+                *len += 1;
+                let below = Arc::make_mut(grown).insert(node, last_below)?;
+                let right = Self::branch(insert_at(chunks, at + 1, below, last)?);
+                *len -= right.len();
+                Some(Arc::new(right))
+            }
+        }
+    }
+
+    /// Takes out the node called `name`.
+    fn remove(&mut self, name: &str) -> Option<Arc<Node<V>>> {
+        match self {
+            Self::Leaf(nodes) => {
+                let at = find(nodes, name).ok()?;
+                let removed = nodes.remove(at);
+                give_back_room(nodes);
+                Some(removed)
+            }
+            Self::Branch { len, chunks } => {
+                let at = choose(chunks, name);
+                let removed = Arc::make_mut(chunks.get_mut(at)?).remove(name)?;
+                *len -= 1;
+                tidy(chunks, at);
+                Some(removed)
+            }
+        }
+    }
+
+    /// Appends all of the right neighbour.
+    fn append(&mut self, right: Self) {
+        match (self, right) {
+            (Self::Leaf(nodes), Self::Leaf(more)) => nodes.extend(more),
+            (Self::Branch { len, chunks }, Self::Branch { len: more_len, chunks: more }) => {
+                *len += more_len;
+                chunks.extend(more);
+            }
+            _ => debug_assert!(false, "neighbours are of equal height"),
+        }
+    }
+}
+
+/// Where the node called `name` is in a leaf, or would be.
+fn find<V>(nodes: &[Arc<Node<V>>], name: &str) -> Result<usize, usize> {
+    nodes.binary_search_by(|node| node.name().cmp(name))
+}
+
+/// Which chunk of a branch has the node called `name`, if any has.
+fn choose<V>(chunks: &[Arc<Chunk<V>>], name: &str) -> usize {
+    chunks.partition_point(|chunk| chunk.first_name() <= name).saturating_sub(1)
+}
+
+/// Inserts an item. If that is one too many, returns the right part.
+fn insert_at<T>(items: &mut Vec<T>, at: usize, item: T, last: bool) -> Option<Vec<T>> {
+    if items.len() < WIDTH {
+        make_room(items);
+        items.insert(at, item);
+        return None;
+    }
+    // Names often come in ascending order. To begin a new last chunk leaves full
+    // ones behind; halving would leave them half empty.
+    if last && at == WIDTH {
+        return Some(vec![item]);
+    }
+    let mut right = items.split_off(WIDTH / 2);
+    if at <= WIDTH / 2 {
+        items.insert(at, item);
+    } else {
+        make_room(&mut right);
+        right.insert(at - WIDTH / 2, item);
+    }
+    Some(right)
+}
+
+/// Room for one item more. Most directories have a handful of children, and to
+/// round all of them up to a full chunk would cost more than the nodes.
+fn make_room<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len().clamp(1, 8));
+    }
+}
+
+/// Frees half of the room when three quarters of it are unused.
+fn give_back_room<T>(items: &mut Vec<T>) {
+    if items.len() <= items.capacity() / 4 {
+        items.shrink_to(items.capacity() / 2);
+    }
+}
+
+/// After the chunk at `at` became smaller: drops it if it is empty, otherwise
+/// joins it with a neighbour if both are small.
+fn tidy<V>(chunks: &mut Vec<Arc<Chunk<V>>>, at: usize) {
+    if chunks.get(at).is_some_and(|chunk| chunk.width() == 0) {
+        chunks.remove(at);
+    } else {
+        join(chunks, at);
+        if let Some(before) = at.checked_sub(1) {
+            join(chunks, before);
+        }
+    }
+    give_back_room(chunks);
+}
+
+/// Joins the chunk at `at` with the one after it, if both are small.
+fn join<V>(chunks: &mut Vec<Arc<Chunk<V>>>, at: usize) {
+    let Some([left, right]) = chunks.get(at..at + 2) else {
+        return;
+    };
+    if left.width() + right.width() > JOIN {
+        return;
+    }
+    let right = Arc::unwrap_or_clone(chunks.remove(at + 1));
+    if let Some(left) = chunks.get_mut(at) {
+        Arc::make_mut(left).append(right);
+    }
+}
+
+/// Drops a directory without using the stack for what is below it: the
+/// directories of nodes that nothing else shared are added to `doomed` instead,
+/// for the caller to release in their turn.
+pub(crate) fn release<V>(directory: Directory<V>, doomed: &mut Vec<Directory<V>>) {
+    if let Some(root) = directory.0 {
+        release_chunk(root, doomed);
+    }
+}
+
+fn release_chunk<V>(chunk: Arc<Chunk<V>>, doomed: &mut Vec<Directory<V>>) {
+    // To ask whether the reference is the last and to drop it must be one step:
+    // another thread may be dropping the other one.
+    let Some(mut chunk) = Arc::into_unique(chunk) else {
+        return;
+    };
+    match &mut *chunk {
+        Chunk::Leaf(nodes) => {
+            for node in nodes.drain(..) {
+                if let Some(mut node) = Arc::into_unique(node)
+                    && node.has_children()
+                {
+                    doomed.push(node.take_directory());
+                }
+            }
+        }
+        Chunk::Branch { chunks, .. } => {
+            for chunk in chunks.drain(..) {
+                release_chunk(chunk, doomed);
+            }
+        }
+    }
+}
+
+impl<V> Default for Directory<V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<V> Clone for Directory<V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Shares what is below. Without this, `derive` would ask for `V: Clone`.
+impl<V> Clone for Chunk<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Leaf(nodes) => Self::Leaf(nodes.clone()),
+            Self::Branch { len, chunks } => Self::Branch { len: *len, chunks: chunks.clone() },
+        }
+    }
+}

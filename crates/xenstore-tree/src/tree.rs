@@ -1,0 +1,237 @@
+//! The tree: a root, and the changes that copy what others share.
+
+use std::error::Error;
+use std::fmt;
+use std::iter;
+use std::mem;
+
+use triomphe::Arc;
+
+use crate::diff::{Diff, diff};
+use crate::node::{Node, Subtree};
+
+/// A prefix tree that is copied in constant time.
+///
+/// A path is a sequence of names, the empty one leads to the root. The tree
+/// gives no meaning to any character of a name. Where a method wants the path's
+/// iterator to be `Clone`, it looks whether the change is possible before it
+/// copies anything: a change that is refused leaves everything shared.
+///
+/// Reading costs the length of the path, times log of the width of each
+/// directory. So does a change, which alters in place what this tree alone
+/// holds, and copies otherwise: the nodes on the path, and of their directories
+/// the chunk (of up to 32 children) that the path goes through.
+///
+/// Each mutator takes the generation to stamp changed nodes with. The caller
+/// keeps one counter for all trees that come from one another and never gives
+/// the same number twice; then equal generation means unchanged.
+pub struct Tree<V> {
+    root: Arc<Node<V>>,
+}
+
+impl<V> Tree<V> {
+    /// A tree of one node, without a name.
+    pub fn new(root_value: V, generation: u64) -> Self {
+        Self { root: Arc::new(Node::new("", root_value, generation)) }
+    }
+
+    /// The node at the empty path.
+    pub fn root(&self) -> &Node<V> {
+        &self.root
+    }
+
+    /// The node at `path`.
+    pub fn get<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&Node<V>> {
+        path.into_iter().try_fold(self.root(), |node, name| node.child(name))
+    }
+
+    /// The nodes along `path`, the root first, as far as they exist. There is
+    /// one more than the path has names if the whole path exists.
+    pub fn trace<'t, 'p>(
+        &'t self,
+        path: impl IntoIterator<Item = &'p str>,
+    ) -> impl Iterator<Item = &'t Node<V>> {
+        let below = path.into_iter().scan(self.root(), |node, name| {
+            *node = node.child(name)?;
+            Some(*node)
+        });
+        iter::once(self.root()).chain(below)
+    }
+
+    /// The subtree at `path`, shared with this tree: the restriction T|path of
+    /// the paper.
+    pub fn subtree<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<Subtree<V>> {
+        path.into_iter()
+            .try_fold(&self.root, |node, name| node.directory().get(name))
+            .map(|node| Subtree(Arc::clone(node)))
+    }
+
+    /// Whether both trees have the same root, hence the same everything. One
+    /// comparison; `false` does not say that they differ.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.root, &other.root)
+    }
+
+    /// What is to be changed in this tree to get `newer`; see [`diff`].
+    pub fn diff<'t>(&'t self, newer: &'t Self) -> Diff<'t, V> {
+        diff(self.root(), newer.root())
+    }
+}
+
+impl<V: Clone> Tree<V> {
+    /// Creates the child `name` of the node at `parent`, and stamps both.
+    pub fn insert<'p>(
+        &mut self,
+        parent: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        name: &str,
+        value: V,
+        generation: u64,
+    ) -> Result<(), InsertError> {
+        let parent = parent.into_iter();
+        let siblings = self.get(parent.clone()).ok_or(InsertError::NoParent)?;
+        if siblings.child(name).is_some() {
+            return Err(InsertError::Exists);
+        }
+        let parent = self.node_mut(parent).ok_or(InsertError::NoParent)?;
+        let (_, children) = parent.change(generation);
+        children.insert(Arc::new(Node::new(name, value, generation)));
+        Ok(())
+    }
+
+    /// Has `change` alter the value at `path`, stamps the node, and returns what
+    /// `change` returned. `None`, and nothing copied or called, if there is no
+    /// such node.
+    pub fn update<'p, R>(
+        &mut self,
+        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        generation: u64,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> Option<R> {
+        let path = path.into_iter();
+        self.get(path.clone())?;
+        let (value, _) = self.node_mut(path)?.change(generation);
+        Some(change(value))
+    }
+
+    /// Takes the subtree at `path` out of the tree, and stamps its parent.
+    /// `None`, and nothing changed, if there is none, and for the root.
+    pub fn remove<'p>(
+        &mut self,
+        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        generation: u64,
+    ) -> Option<Subtree<V>> {
+        let path = path.into_iter();
+        self.get(path.clone())?;
+        let (parent, name) = split_last(path)?;
+        let (_, children) = self.node_mut(parent)?.change(generation);
+        children.remove(name).map(Subtree)
+    }
+
+    /// Puts `subtree` at `path`, in the place of what is there, which is
+    /// returned, or as a new child: the substitution T\[path ← subtree\] of the
+    /// paper. Costs the same however large the subtree is, which is shared, not
+    /// copied; only its top is, if its name is not the path's last.
+    ///
+    /// The nodes of the subtree keep their stamps, so a new child is listed where
+    /// its [`Node::born`] puts it. The parent is stamped if its listing is another
+    /// one now: not if a node takes the place of one that was born with it. The
+    /// empty path replaces the whole tree.
+    pub fn graft<'p>(
+        &mut self,
+        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        subtree: Subtree<V>,
+        generation: u64,
+    ) -> Result<Option<Subtree<V>>, NoParent> {
+        let Some((parent, name)) = split_last(path.into_iter()) else {
+            let root = subtree.named(self.root.name()).0;
+            return Ok(Some(Subtree(mem::replace(&mut self.root, root))));
+        };
+        self.get(parent.clone()).ok_or(NoParent)?;
+        let parent = self.node_mut(parent).ok_or(NoParent)?;
+        let subtree = subtree.named(name);
+        let born = subtree.born();
+        let Some(place) = parent.child_mut(name) else {
+            let (_, children) = parent.change(generation);
+            children.insert(subtree.0);
+            return Ok(None);
+        };
+        let replaced = Subtree(mem::replace(place, subtree.0));
+        if replaced.born() != born {
+            parent.change(generation);
+        }
+        Ok(Some(replaced))
+    }
+
+    /// The node at `path`, with everything on the way to it made this tree's
+    /// own. Copies as far as the path exists: to be asked for existing paths.
+    fn node_mut<'p>(&mut self, path: impl Iterator<Item = &'p str>) -> Option<&mut Node<V>> {
+        let mut node = Arc::make_mut(&mut self.root);
+        for name in path {
+            node = Arc::make_mut(node.child_mut(name)?);
+        }
+        Some(node)
+    }
+}
+
+/// The path of the parent, and the last name. `None` for the empty path.
+fn split_last<'p, P>(path: P) -> Option<(iter::Take<P>, &'p str)>
+where
+    P: Iterator<Item = &'p str> + Clone,
+{
+    let parents = path.clone().count().checked_sub(1)?;
+    let name = path.clone().nth(parents)?;
+    Some((path.take(parents), name))
+}
+
+/// A snapshot, in constant time and memory.
+impl<V> Clone for Tree<V> {
+    fn clone(&self) -> Self {
+        Self { root: Arc::clone(&self.root) }
+    }
+}
+
+/// The subtree as a tree of its own, whose root keeps the subtree's name.
+impl<V> From<Subtree<V>> for Tree<V> {
+    fn from(subtree: Subtree<V>) -> Self {
+        Self { root: subtree.0 }
+    }
+}
+
+/// Shows the root alone; a tree may be deeper than a formatter's stack.
+impl<V: fmt::Debug> fmt::Debug for Tree<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("root", self.root()).finish()
+    }
+}
+
+/// Why [`Tree::insert`] changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertError {
+    /// There is no node at the parent's path.
+    NoParent,
+    /// The parent has a child of that name.
+    Exists,
+}
+
+impl fmt::Display for InsertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoParent => NoParent.fmt(f),
+            Self::Exists => f.write_str("there is a node of this name"),
+        }
+    }
+}
+
+impl Error for InsertError {}
+
+/// Why [`Tree::graft`] changed nothing: there is no node to be the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoParent;
+
+impl fmt::Display for NoParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no node at the parent's path")
+    }
+}
+
+impl Error for NoParent {}
