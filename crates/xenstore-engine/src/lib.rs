@@ -1,1 +1,60 @@
-//! (in the making)
+//! All that a store daemon decides, and nothing of how it is reached.
+//!
+//! An [`Engine`] is fed bytes from connections and news from the hypervisor; it
+//! hands back bytes per connection. It has no sockets, no clock, no threads: what
+//! it needs to know of the world is lent to it for a turn ([`Outside`]). So every
+//! behaviour of the daemon can be tested without one, replayed and fuzzed.
+//!
+//! ```
+//! use std::time::Duration;
+//! use xenstore_engine::{Engine, Outside, Settings, Silent};
+//! use xenstore_host::NoHypervisor;
+//! use xenstore_wire::{MessageType, message};
+//!
+//! let mut engine = Engine::new(&Settings::default());
+//! let client = engine.connect_socket(&mut Silent);
+//! let mut request = Vec::new();
+//! assert!(message::encode(&mut request, MessageType::Write, 1, 0, &[b"/greeting\0hello"]));
+//!
+//! engine.receive(client, &request);
+//! let mut outside =
+//!     Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
+//! engine.turn(client, &mut outside);
+//! assert!(engine.output(client).ends_with(b"OK\0"));
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `engine` | connections and their turns |
+//! | `requests` | the way of a request |
+//! | `store` | nodes and the operations on them |
+//! | `transaction` | private copies and how they become everybody's |
+//! | `acl` | who may do what |
+//! | `watch`, `events` | who wants to know, and who is told |
+//! | `domains`, `lifecycle`, `quota` | what is known of domains, their coming and going, what they may have |
+//! | `control` | commands to the daemon |
+//! | `connection`, `outbox` | one client and what waits for it |
+//! | `outside` | what the engine asks of the program around it |
+
+#![forbid(unsafe_code)]
+
+mod acl;
+mod connection;
+mod control;
+mod domains;
+mod engine;
+mod events;
+mod lifecycle;
+mod outbox;
+mod outside;
+mod quota;
+mod requests;
+mod store;
+mod transaction;
+mod value;
+mod watch;
+
+pub use connection::{ConnectionId, Transport};
+pub use engine::{Engine, Settings, Turn};
+pub use outside::{Daemon, Incident, Origin, Outside, Silent, TraceSwitch};
+pub use quota::{Limits, Quota};

@@ -98,6 +98,40 @@ impl<V: Clone> Tree<V> {
         Ok(())
     }
 
+    /// Creates the node at `path` together with the ancestors it lacks, and stamps
+    /// them and the node they hang below. `values` has one value for each, the
+    /// topmost first; how many it takes is the path's length less what
+    /// [`trace`](Self::trace) finds below the root. Nothing happens without any.
+    ///
+    /// The new nodes form a chain; made from its end and put in place as a whole,
+    /// it costs the path's length once, not once per node.
+    pub fn grow<'p>(
+        &mut self,
+        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        values: Vec<V>,
+        generation: u64,
+    ) -> Result<(), InsertError> {
+        let path = path.into_iter();
+        let existing = self.trace(path.clone()).count() - 1;
+        let missing: Vec<&str> = path.clone().skip(existing).collect();
+        if missing.len() != values.len() {
+            let more = missing.len() > values.len();
+            return Err(if more { InsertError::NoParent } else { InsertError::Exists });
+        }
+        let mut below: Option<Arc<Node<V>>> = None;
+        for (&name, value) in missing.iter().zip(values).rev() {
+            let mut node = Node::new(name, value, generation);
+            if let Some(child) = below {
+                node.change(generation).1.insert(child);
+            }
+            below = Some(Arc::new(node));
+        }
+        if let Some((top, parent)) = below.zip(self.node_mut(path.take(existing))) {
+            parent.change(generation).1.insert(top);
+        }
+        Ok(())
+    }
+
     /// Has `change` alter the value at `path`, stamps the node, and returns what
     /// `change` returned. `None`, and nothing copied or called, if there is no
     /// such node.

@@ -24,14 +24,10 @@ pub fn first_message(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>, Overs
     };
     let length = header.length as usize;
     if length > PAYLOAD_MAX {
-        return Err(Oversized {
-            length: header.length,
-        });
+        return Err(Oversized { length: header.length });
     }
     let end = Header::SIZE + length;
-    let message = bytes
-        .get(Header::SIZE..end)
-        .map(|payload| (Message { header, payload }, end));
+    let message = bytes.get(Header::SIZE..end).map(|payload| (Message { header, payload }, end));
     Ok(message)
 }
 
@@ -49,10 +45,7 @@ pub struct Decoder {
 impl Decoder {
     /// An empty one.
     pub const fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            taken: 0,
-        }
+        Self { bytes: Vec::new(), taken: 0 }
     }
 
     /// Appends bytes received.
@@ -78,10 +71,7 @@ impl Decoder {
     /// Whether [`next_message`](Self::next_message) has something to say: a message
     /// or that the stream is broken.
     pub fn is_ready(&self) -> bool {
-        !matches!(
-            first_message(self.bytes.get(self.taken..).unwrap_or_default()),
-            Ok(None)
-        )
+        !matches!(first_message(self.bytes.get(self.taken..).unwrap_or_default()), Ok(None))
     }
 
     /// Bytes held and not handed out yet.
@@ -157,12 +147,7 @@ mod tests {
     fn a_length_over_the_limit_ends_the_stream_at_its_header() {
         // XSA-420: lengths that turn negative in 32-bit arithmetic.
         for length in [4097, 65536, 0x8000_0000, u32::MAX] {
-            let header = Header {
-                kind: 2,
-                request_id: 0,
-                transaction_id: 0,
-                length,
-            };
+            let header = Header { kind: 2, request_id: 0, transaction_id: 0, length };
             let mut decoder = Decoder::new();
             decoder.push(&header.encode());
             assert!(decoder.is_ready());
@@ -173,15 +158,7 @@ mod tests {
     #[test]
     fn an_idle_decoder_holds_no_memory() {
         let mut decoder = Decoder::new();
-        decoder.push(
-            &Header {
-                kind: 6,
-                request_id: 0,
-                transaction_id: 0,
-                length: 0,
-            }
-            .encode(),
-        );
+        decoder.push(&Header { kind: 6, request_id: 0, transaction_id: 0, length: 0 }.encode());
         assert!(decoder.next_message().unwrap().is_some());
         decoder.release_memory();
         assert_eq!(decoder.bytes.capacity(), 0);

@@ -67,17 +67,7 @@ mod tests {
     fn only_plain_decimal_numbers_are_domids() {
         assert_eq!(Domid::parse(b"0").unwrap(), Domid::DOM0);
         assert_eq!(Domid::parse(b"65535").unwrap().get(), 65535);
-        for wrong in [
-            &b""[..],
-            b"65536",
-            b"-1",
-            b"+1",
-            b" 1",
-            b"1 ",
-            b"0x10",
-            b"1_0",
-            b"a",
-        ] {
+        for wrong in [&b""[..], b"65536", b"-1", b"+1", b" 1", b"1 ", b"0x10", b"1_0", b"a"] {
             assert!(Domid::parse(wrong).is_err(), "{wrong:?}");
         }
     }
@@ -85,12 +75,7 @@ mod tests {
     #[test]
     fn reserved_numbers_are_not_real_domains() {
         assert!(Domid::new(0x7fef).is_real());
-        for reserved in [
-            Domid::SELF,
-            Domid::INVALID,
-            Domid::ANY,
-            Domid::new(u16::MAX),
-        ] {
+        for reserved in [Domid::SELF, Domid::INVALID, Domid::ANY, Domid::new(u16::MAX)] {
             assert!(!reserved.is_real(), "{reserved}");
         }
     }

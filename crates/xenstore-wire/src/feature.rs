@@ -23,11 +23,7 @@ impl Features {
 
     /// The set with these bits, or `None` if a bit is not a known feature.
     pub const fn from_bits(bits: u32) -> Option<Self> {
-        if bits & !Self::ALL.0 == 0 {
-            Some(Self(bits))
-        } else {
-            None
-        }
+        if bits & !Self::ALL.0 == 0 { Some(Self(bits)) } else { None }
     }
 
     /// The word itself.

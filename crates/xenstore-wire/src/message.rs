@@ -139,18 +139,9 @@ impl Header {
 
     /// The header at the start of `bytes`; `None` if they are too few.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut words = bytes
-            .first_chunk::<{ Self::SIZE }>()?
-            .as_chunks::<4>()
-            .0
-            .iter();
+        let mut words = bytes.first_chunk::<{ Self::SIZE }>()?.as_chunks::<4>().0.iter();
         let mut next = || words.next().copied().map(u32::from_ne_bytes);
-        Some(Self {
-            kind: next()?,
-            request_id: next()?,
-            transaction_id: next()?,
-            length: next()?,
-        })
+        Some(Self { kind: next()?, request_id: next()?, transaction_id: next()?, length: next()? })
     }
 
     /// The header as it goes over the wire.
@@ -210,12 +201,7 @@ mod tests {
 
     #[test]
     fn headers_read_back() {
-        let header = Header {
-            kind: 11,
-            request_id: 7,
-            transaction_id: u32::MAX,
-            length: 3,
-        };
+        let header = Header { kind: 11, request_id: 7, transaction_id: u32::MAX, length: 3 };
         assert_eq!(Header::decode(&header.encode()), Some(header));
         assert_eq!(Header::decode(&header.encode()[..15]), None);
     }

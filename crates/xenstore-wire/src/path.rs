@@ -88,12 +88,8 @@ impl Path {
     }
 
     /// The names from the root down; none for the root itself.
-    pub fn components(&self) -> impl Iterator<Item = &str> + Clone {
-        let below_root = self.0.get(1..).unwrap_or_default();
-        // Splitting an empty text would still yield one empty piece.
-        below_root
-            .split('/')
-            .take(if self.is_root() { 0 } else { usize::MAX })
+    pub fn components(&self) -> Components<'_> {
+        Components::of(self.0.get(1..).unwrap_or_default())
     }
 
     /// The path one up and the last name; `None` for the root.
@@ -102,14 +98,7 @@ impl Path {
         if name.is_empty() {
             return None;
         }
-        Some((
-            if parent.is_empty() {
-                Self::root()
-            } else {
-                Self(parent.into())
-            },
-            name,
-        ))
+        Some((if parent.is_empty() { Self::root() } else { Self(parent.into()) }, name))
     }
 
     /// The path of a child; `name` must be a single well-formed component.
@@ -123,11 +112,8 @@ impl Path {
     /// How far below `ancestor` this path lies, in components: 0 if they are equal,
     /// `None` if it does not lie there.
     pub fn depth_below(&self, ancestor: &Self) -> Option<u32> {
-        let below = if ancestor.is_root() {
-            &*self.0
-        } else {
-            self.0.strip_prefix(&*ancestor.0)?
-        };
+        let below =
+            if ancestor.is_root() { &*self.0 } else { self.0.strip_prefix(&*ancestor.0)? };
         match below.as_bytes() {
             [] | [b'/'] => Some(0),
             [b'/', ..] => u32::try_from(below.bytes().filter(|&byte| byte == b'/').count()).ok(),
@@ -138,9 +124,7 @@ impl Path {
     /// The text as a client of domain `home` would spell it relative to itself;
     /// `None` if the path does not lie below the home of that domain.
     pub fn relative_to(&self, home: Domid) -> Option<&str> {
-        self.0
-            .strip_prefix(&*Self::of_domain(home).0)?
-            .strip_prefix('/')
+        self.0.strip_prefix(&*Self::of_domain(home).0)?.strip_prefix('/')
     }
 
     /// The length that counts against a domain's `path-max` quota: what follows
@@ -188,6 +172,11 @@ impl Special {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The pieces between slashes: `@releaseDomain/5` is one below `@releaseDomain`.
+    pub fn components(&self) -> Components<'_> {
+        Components::of(&self.0)
+    }
 }
 
 impl fmt::Display for Special {
@@ -228,11 +217,39 @@ impl Name {
             Self::Special(special) => special.as_str(),
         }
     }
+
+    /// The names from the top down, of either kind.
+    pub fn components(&self) -> Components<'_> {
+        match self {
+            Self::Node(path) => path.components(),
+            Self::Special(special) => special.components(),
+        }
+    }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The names on the way to a place, the top one first.
+#[derive(Clone, Debug)]
+pub struct Components<'a>(std::iter::Take<std::str::Split<'a, char>>);
+
+impl<'a> Components<'a> {
+    fn of(below_root: &'a str) -> Self {
+        // Splitting an empty text would still yield one empty piece.
+        let limit = if below_root.is_empty() { 0 } else { usize::MAX };
+        Self(below_root.split('/').take(limit))
+    }
+}
+
+impl<'a> Iterator for Components<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        self.0.next()
     }
 }
 
@@ -243,10 +260,7 @@ pub fn is_relative(spelling: &[u8]) -> bool {
 
 fn within(text: &str, limit: usize) -> Result<(), PathError> {
     if text.len() > limit {
-        return Err(PathError::TooLong {
-            found: text.len(),
-            limit,
-        });
+        return Err(PathError::TooLong { found: text.len(), limit });
     }
     Ok(())
 }
@@ -291,10 +305,7 @@ mod tests {
         assert_eq!(relative, path("/local/domain/3/device/vif"));
         assert_eq!(relative.relative_to(Domid::new(3)), Some("device/vif"));
         assert_eq!(relative.relative_to(Domid::new(30)), None);
-        assert_eq!(
-            Path::of_domain(Domid::new(3)).relative_to(Domid::new(3)),
-            None
-        );
+        assert_eq!(Path::of_domain(Domid::new(3)).relative_to(Domid::new(3)), None);
     }
 
     #[test]
@@ -310,11 +321,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             let spelling = [b'/', byte];
             let good = byte.is_ascii_alphanumeric() || b"-_@".contains(&byte);
-            assert_eq!(
-                Path::parse(&spelling, Domid::DOM0).is_ok(),
-                good,
-                "{byte:#04x}"
-            );
+            assert_eq!(Path::parse(&spelling, Domid::DOM0).is_ok(), good, "{byte:#04x}");
         }
     }
 
@@ -326,20 +333,14 @@ mod tests {
         assert!(Path::absolute(&format!("/{}", long(3071))).is_ok());
         assert_eq!(
             Path::absolute(&format!("/{}", long(3072))),
-            Err(PathError::TooLong {
-                found: 3073,
-                limit: 3072
-            })
+            Err(PathError::TooLong { found: 3073, limit: 3072 })
         );
     }
 
     #[test]
     fn components_and_parents() {
         assert_eq!(path("/").components().count(), 0);
-        assert_eq!(
-            path("/a/b@c").components().collect::<Vec<_>>(),
-            ["a", "b@c"]
-        );
+        assert_eq!(path("/a/b@c").components().collect::<Vec<_>>(), ["a", "b@c"]);
         assert_eq!(path("/a/b").split_last(), Some((path("/a"), "b")));
         assert_eq!(path("/a").split_last(), Some((path("/"), "a")));
         assert_eq!(path("/").split_last(), None);
@@ -370,11 +371,10 @@ mod tests {
         for good in ["@", "@releaseDomain", "@releaseDomain/5", "@a/b", "@x@y"] {
             assert!(Special::parse(good.as_bytes()).is_ok(), "{good}");
         }
+        let of_domain = Special::parse(b"@releaseDomain/5").unwrap();
+        assert_eq!(of_domain.components().collect::<Vec<_>>(), ["@releaseDomain", "5"]);
         for wrong in ["@foo.bar", "@a//b", "@a/", "@/", "@releaseDomain/"] {
-            assert!(
-                Name::parse(wrong.as_bytes(), Domid::DOM0).is_err(),
-                "{wrong}"
-            );
+            assert!(Name::parse(wrong.as_bytes(), Domid::DOM0).is_err(), "{wrong}");
         }
     }
 

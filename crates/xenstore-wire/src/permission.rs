@@ -137,27 +137,20 @@ mod tests {
     #[test]
     fn entries_read_back() {
         for text in ["n0", "r1", "w32757", "b65535"] {
-            assert_eq!(
-                Permission::parse(text.as_bytes()).unwrap().to_string(),
-                text
-            );
+            assert_eq!(Permission::parse(text.as_bytes()).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn malformed_entries_are_refused() {
-        for wrong in [
-            "", "n", "x0", "0", "r-1", "r 1", "r1 ", "r65536", "R0", "rr0", "r0x10",
-        ] {
+        for wrong in ["", "n", "x0", "0", "r-1", "r 1", "r1 ", "r65536", "R0", "rr0", "r0x10"] {
             assert!(Permission::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn a_list_has_an_owner() {
-        let list = Permissions::parse([&b"n0"[..], b"r5"].into_iter())
-            .unwrap()
-            .unwrap();
+        let list = Permissions::parse([&b"n0"[..], b"r5"].into_iter()).unwrap().unwrap();
         assert_eq!(list.owner, Permission::new(Access::None, Domid::DOM0));
         assert_eq!(list.others, [Permission::new(Access::Read, Domid::new(5))]);
         assert_eq!(list.count(), 2);

@@ -199,17 +199,11 @@ impl<'a> Request<'a> {
             T::GetPerms => Self::GetPerms(Name::parse(only_string(payload)?, home)?),
             T::DirectoryPart => {
                 let [path, offset] = exactly(payload, "a path and an offset")?;
-                Self::DirectoryPart {
-                    path: Path::parse(path, home)?,
-                    offset: decimal(offset)?,
-                }
+                Self::DirectoryPart { path: Path::parse(path, home)?, offset: decimal(offset)? }
             }
             T::Write => {
                 let (path, value) = split_string(payload).ok_or(wrong_count("a path", 0))?;
-                Self::Write {
-                    path: Path::parse(path, home)?,
-                    value,
-                }
+                Self::Write { path: Path::parse(path, home)?, value }
             }
             T::SetPerms => parse_set_perms(payload, home)?,
             T::Watch => parse_watch(payload, sender)?,
@@ -230,10 +224,7 @@ impl<'a> Request<'a> {
                 if port == 0 {
                     return Err(Malformed::Port);
                 }
-                Self::Introduce {
-                    domid: Domid::parse(domid)?,
-                    port,
-                }
+                Self::Introduce { domid: Domid::parse(domid)?, port }
             }
             T::Release => Self::Release(only_domid(payload)?),
             T::GetDomainPath => Self::GetDomainPath(only_domid(payload)?),
@@ -241,20 +232,14 @@ impl<'a> Request<'a> {
             T::Resume => Self::Resume(only_domid(payload)?),
             T::SetTarget => {
                 let [domid, target] = at_least(payload, "two domids")?;
-                Self::SetTarget {
-                    domid: Domid::parse(domid)?,
-                    target: Domid::parse(target)?,
-                }
+                Self::SetTarget { domid: Domid::parse(domid)?, target: Domid::parse(target)? }
             }
             T::GetFeature => parse_get_feature(payload)?,
             T::SetFeature => {
                 let [domid, bits] = exactly(payload, "a domid and a feature word")?;
                 let bits = decimal(bits)?;
                 let features = Features::from_bits(bits).ok_or(Malformed::Features(bits))?;
-                Self::SetFeature {
-                    domid: Domid::parse(domid)?,
-                    features,
-                }
+                Self::SetFeature { domid: Domid::parse(domid)?, features }
             }
             T::GetQuota => parse_get_quota(payload)?,
             T::SetQuota => parse_set_quota(payload)?,
@@ -268,35 +253,23 @@ fn parse_set_perms(payload: &[u8], home: Domid) -> Result<Request<'_>, Malformed
         return Err(Malformed::Unterminated);
     }
     let mut parts = strings(payload);
-    let path = parts
-        .next()
-        .ok_or(wrong_count("a path and permissions", 0))?;
+    let path = parts.next().ok_or(wrong_count("a path and permissions", 0))?;
     let permissions = Permissions::parse(parts)?.ok_or(wrong_count("a path and permissions", 1))?;
-    Ok(Request::SetPerms {
-        name: Name::parse(path, home),
-        permissions,
-    })
+    Ok(Request::SetPerms { name: Name::parse(path, home), permissions })
 }
 
 fn parse_watch(payload: &[u8], sender: Sender) -> Result<Request<'_>, Malformed> {
     if sender.features.contains(Features::WATCH_DEPTH)
         && let Ok([path, token, depth]) = exactly(payload, "")
     {
-        return Ok(Request::Watch(
-            watch_key(path, token, sender.home)?,
-            Some(decimal(depth)?),
-        ));
+        return Ok(Request::Watch(watch_key(path, token, sender.home)?, Some(decimal(depth)?)));
     }
     let [path, token] = exactly(payload, "a path, a token and perhaps a depth")?;
     Ok(Request::Watch(watch_key(path, token, sender.home)?, None))
 }
 
 fn watch_key<'a>(path: &[u8], token: &'a [u8], home: Domid) -> Result<WatchKey<'a>, PathError> {
-    Ok(WatchKey {
-        name: Name::parse(path, home)?,
-        relative: is_relative(path),
-        token,
-    })
+    Ok(WatchKey { name: Name::parse(path, home)?, relative: is_relative(path), token })
 }
 
 /// libxenstore sends no payload at all for "myself"; others send one empty string.
@@ -330,11 +303,7 @@ fn parse_set_quota(payload: &[u8]) -> Result<Request<'_>, Malformed> {
         let [domid, name, value] = exactly(payload, "perhaps a domid, a quota name, a value")?;
         (Some(Domid::parse(domid)?), name, value)
     };
-    Ok(Request::SetQuota {
-        domid,
-        name,
-        value: decimal(value)?,
-    })
+    Ok(Request::SetQuota { domid, name, value: decimal(value)? })
 }
 
 /// The payload is one string and its NUL, nothing else.
@@ -387,10 +356,7 @@ mod tests {
     use super::*;
     use MessageType as T;
 
-    const SOCKET: Sender = Sender {
-        home: Domid::DOM0,
-        features: Features::ALL,
-    };
+    const SOCKET: Sender = Sender { home: Domid::DOM0, features: Features::ALL };
 
     fn parse(kind: T, payload: &[u8]) -> Result<Request<'_>, Malformed> {
         Request::parse(kind, payload, SOCKET)
@@ -408,10 +374,7 @@ mod tests {
                 assert!(parse(kind, wrong).is_err(), "{kind} {wrong:?}");
             }
         }
-        assert_eq!(
-            parse(T::Read, b"a\0").unwrap(),
-            Request::Read(path("/local/domain/0/a"))
-        );
+        assert_eq!(parse(T::Read, b"a\0").unwrap(), Request::Read(path("/local/domain/0/a")));
     }
 
     #[test]
@@ -444,14 +407,7 @@ mod tests {
         };
         assert_eq!(name, Err(PathError::EmptyComponent));
         assert_eq!(permissions.count(), 2);
-        for wrong in [
-            &b"/a\0"[..],
-            b"/a\0n0",
-            b"/a\0n0\0r1",
-            b"/a\0\0",
-            b"/a\0x0\0",
-            b"",
-        ] {
+        for wrong in [&b"/a\0"[..], b"/a\0n0", b"/a\0n0\0r1", b"/a\0\0", b"/a\0x0\0", b""] {
             assert!(parse(T::SetPerms, wrong).is_err(), "{wrong:?}");
         }
     }
@@ -468,10 +424,7 @@ mod tests {
         assert_eq!(depth(b"/a\0\x002\0"), Ok(Some(2)));
         assert!(depth(b"/a\0t\0-1\0").is_err());
         assert!(depth(b"/a\0").is_err() && depth(b"/a\0t\x001\x002\0").is_err());
-        let plain = Sender {
-            features: Features::NONE,
-            ..SOCKET
-        };
+        let plain = Sender { features: Features::NONE, ..SOCKET };
         assert!(Request::parse(T::Watch, b"/a\0t\x001\0", plain).is_err());
     }
 
@@ -479,22 +432,13 @@ mod tests {
     fn an_empty_payload_asks_for_all_names_or_oneself() {
         assert_eq!(parse(T::GetFeature, b""), Ok(Request::GetFeature(None)));
         assert_eq!(parse(T::GetFeature, b"\0"), Ok(Request::GetFeature(None)));
-        assert_eq!(
-            parse(T::GetQuota, b""),
-            Ok(Request::GetQuota(QuotaQuestion::Names))
-        );
-        assert_eq!(
-            parse(T::GetQuota, b"\0"),
-            Ok(Request::GetQuota(QuotaQuestion::Default(b"")))
-        );
+        assert_eq!(parse(T::GetQuota, b""), Ok(Request::GetQuota(QuotaQuestion::Names)));
+        assert_eq!(parse(T::GetQuota, b"\0"), Ok(Request::GetQuota(QuotaQuestion::Default(b""))));
     }
 
     #[test]
     fn a_transaction_ends_with_t_or_f() {
-        assert_eq!(
-            parse(T::TransactionEnd, b"T\0"),
-            Ok(Request::TransactionEnd { commit: true })
-        );
+        assert_eq!(parse(T::TransactionEnd, b"T\0"), Ok(Request::TransactionEnd { commit: true }));
         for wrong in [&b""[..], b"T", b"t\0", b"T\0\0", b"TF\0"] {
             assert_eq!(parse(T::TransactionEnd, wrong), Err(Malformed::Decision));
         }

@@ -1,0 +1,210 @@
+//! Who may do what with a node.
+//!
+//! One decision for every request, event and node, the root included (XSA-353).
+
+use triomphe::Arc;
+use xenstore_wire::{Access, Domid, Features, Permission, Permissions};
+
+/// Who asks: what the decisions need to know of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The domain.
+    pub domid: Domid,
+    /// Whether it may do everything: the control domain and every socket.
+    pub privileged: bool,
+    /// A domain whose rights it has beside its own (`SET_TARGET`).
+    pub target: Option<Domid>,
+    /// What its side of the protocol can do.
+    pub features: Features,
+}
+
+impl Caller {
+    fn is(&self, domid: Domid) -> bool {
+        domid == self.domid || Some(domid) == self.target
+    }
+}
+
+/// What a request needs to be allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Right {
+    /// See value, children or permissions.
+    Read,
+    /// Change the value, create or remove.
+    Write,
+    /// Change the permissions.
+    Own,
+}
+
+/// The permission list of a node. O(1) to clone, shared by all nodes that
+/// inherited it.
+///
+/// An entry is *stale* if the domain it names did not exist when it was set. It is
+/// shown to whoever asks but grants nothing, ever: a domain that is created later
+/// with that number is somebody else (XSA-322, XSA-417). Entries of domains that
+/// die are removed, so a live entry always means the domain that runs now.
+#[derive(Clone, Debug)]
+pub struct Acl(Arc<List>);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct List {
+    owner: Permission,
+    others: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry {
+    permission: Permission,
+    stale: bool,
+}
+
+impl Acl {
+    /// A list whose entries after the owner's are stale unless `is_live` says not.
+    pub fn new(permissions: &Permissions, mut is_live: impl FnMut(Domid) -> bool) -> Self {
+        let entry =
+            |&permission: &Permission| Entry { permission, stale: !is_live(permission.domid) };
+        let others = permissions.others.iter().map(entry).collect();
+        Self(Arc::new(List { owner: permissions.owner, others }))
+    }
+
+    /// The list with an owner and nobody else.
+    pub fn owned_by(owner: Domid, others: Access) -> Self {
+        Self(Arc::new(List { owner: Permission::new(others, owner), others: Vec::new() }))
+    }
+
+    /// The owner: who is charged for the node.
+    pub fn owner(&self) -> Domid {
+        self.0.owner.domid
+    }
+
+    /// Number of entries, the owner's included.
+    pub fn count(&self) -> usize {
+        1 + self.0.others.len()
+    }
+
+    /// The list of a node that `creator` makes below a node with this list: a copy,
+    /// owned by the creator unless it is privileged. The letter stays.
+    pub fn inherited_by(&self, creator: &Caller) -> Self {
+        if creator.privileged {
+            return self.clone();
+        }
+        self.with_owner(creator.domid)
+    }
+
+    /// The same list with another owner.
+    pub fn with_owner(&self, owner: Domid) -> Self {
+        if self.owner() == owner {
+            return self.clone();
+        }
+        let owner = Permission::new(self.0.owner.access, owner);
+        Self(Arc::new(List { owner, others: self.0.others.clone() }))
+    }
+
+    /// The list without the entries of a domain that died; `None` if it has none.
+    /// The owner is not an entry in this sense.
+    pub fn without(&self, dead: Domid) -> Option<Self> {
+        if self.0.others.iter().all(|entry| entry.permission.domid != dead) {
+            return None;
+        }
+        let mut list = List::clone(&self.0);
+        list.others.retain(|entry| entry.permission.domid != dead);
+        Some(Self(Arc::new(list)))
+    }
+
+    /// Whether `caller` has `right`.
+    ///
+    /// An owner has every right. Otherwise the first live entry that names the
+    /// caller or its target decides, and without one the letter of the owner's
+    /// entry. That is the order of the C daemon; it never grants more than it.
+    pub fn allows(&self, caller: &Caller, right: Right) -> bool {
+        let owner = self.0.owner;
+        if caller.privileged || caller.is(owner.domid) || owner.domid == Domid::ANY {
+            return true;
+        }
+        let names_caller = |entry: &&Entry| {
+            let domid = entry.permission.domid;
+            !entry.stale && (caller.is(domid) || domid == Domid::ANY)
+        };
+        let decisive = self.0.others.iter().find(names_caller);
+        let access = decisive.map_or(owner.access, |entry| entry.permission.access);
+        match right {
+            Right::Read => access.can_read(),
+            Right::Write => access.can_write(),
+            Right::Own => false,
+        }
+    }
+
+    /// The payload of a `GET_PERMS` reply.
+    pub fn encode(&self) -> Vec<u8> {
+        let others = self.0.others.iter().map(|entry| entry.permission);
+        std::iter::once(self.0.owner)
+            .chain(others)
+            .flat_map(|permission| format!("{permission}\0").into_bytes())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acl(text: &str) -> Acl {
+        let list = Permissions::parse(text.split(' ').map(str::as_bytes)).unwrap().unwrap();
+        Acl::new(&list, |_| true)
+    }
+
+    fn guest(domid: u16) -> Caller {
+        Caller {
+            domid: Domid::new(domid),
+            privileged: false,
+            target: None,
+            features: Features::NONE,
+        }
+    }
+
+    #[test]
+    fn the_owner_may_everything_whatever_its_letter() {
+        for right in [Right::Read, Right::Write, Right::Own] {
+            assert!(acl("n5 n5").allows(&guest(5), right));
+            assert!(!acl("n5").allows(&guest(6), right));
+        }
+        assert!(!acl("b5").allows(&guest(6), Right::Own));
+    }
+
+    #[test]
+    fn the_first_entry_that_names_the_caller_decides() {
+        assert!(acl("n0 r5 b5").allows(&guest(5), Right::Read));
+        assert!(!acl("n0 r5 b5").allows(&guest(5), Right::Write));
+        assert!(!acl("b0 n5").allows(&guest(5), Right::Read));
+        assert!(acl("b0 n5").allows(&guest(6), Right::Write));
+        assert!(acl("n0 r32757").allows(&guest(6), Right::Read));
+    }
+
+    #[test]
+    fn a_target_lends_its_rights() {
+        let stubdom = Caller { target: Some(Domid::new(5)), ..guest(6) };
+        assert!(acl("n5").allows(&stubdom, Right::Own));
+        assert!(acl("n0 w5").allows(&stubdom, Right::Write));
+    }
+
+    /// XSA-417: an entry for a domain that does not exist yet must not come alive.
+    #[test]
+    fn a_stale_entry_is_shown_but_grants_nothing() {
+        let list = Permissions::parse([&b"n0"[..], b"b5"].into_iter()).unwrap().unwrap();
+        let acl = Acl::new(&list, |_| false);
+        assert!(!acl.allows(&guest(5), Right::Read));
+        assert_eq!(acl.encode(), b"n0\0b5\0");
+    }
+
+    #[test]
+    fn what_a_guest_creates_is_its_own() {
+        assert_eq!(acl("r0 b5").inherited_by(&guest(5)).encode(), b"r5\0b5\0");
+        let dom0 = Caller { privileged: true, ..guest(0) };
+        assert_eq!(acl("r7 b5").inherited_by(&dom0).encode(), b"r7\0b5\0");
+    }
+
+    #[test]
+    fn entries_of_the_dead_go() {
+        assert_eq!(acl("n0 r5 b6 w5").without(Domid::new(5)).unwrap().encode(), b"n0\0b6\0");
+        assert!(acl("n0 r5").without(Domid::DOM0).is_none());
+    }
+}

@@ -1,0 +1,152 @@
+//! What the store knows of each domain.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use xenstore_host::{DomainState, Hypervisor};
+use xenstore_wire::{Domid, Features};
+
+use crate::acl::Caller;
+use crate::connection::ConnectionId;
+use crate::quota::{Charge, Ledger, Limits, Quota, Usage};
+use crate::store::{Overrun, Refusal};
+
+/// A domain that the store has had to do with: it was introduced, or a permission
+/// list named it while the hypervisor knew it.
+#[derive(Debug, Default)]
+pub struct Domain {
+    /// The hypervisor's name for this very domain, against reuse of its domid.
+    pub unique_id: u64,
+    /// Whether its ring was connected by `INTRODUCE` and not released since.
+    pub introduced: bool,
+    /// Its ring, while it has one that works.
+    pub connection: Option<ConnectionId>,
+    /// What its connection can do; all unless `SET_FEATURE` said otherwise.
+    pub features: Option<Features>,
+    /// Whose rights it has beside its own.
+    pub target: Option<Domid>,
+    /// Whether its shutdown was reported since it last ran.
+    pub shutdown_reported: bool,
+    /// Limits of its own, where it has some.
+    pub limits: BTreeMap<Quota, u32>,
+    /// What it has.
+    pub usage: Usage,
+}
+
+/// All domains the store knows.
+#[derive(Debug)]
+pub struct Domains {
+    records: BTreeMap<Domid, Domain>,
+    /// The limits of domains that have none of their own.
+    pub defaults: Limits,
+    /// The most any domain ever had, dead ones included.
+    peak: Usage,
+}
+
+impl Domains {
+    /// None but `privileged`, the domain all sockets belong to.
+    pub fn new(privileged: Domid, defaults: Limits) -> Self {
+        let record = Domain { introduced: true, ..Domain::default() };
+        Self { records: BTreeMap::from([(privileged, record)]), defaults, peak: Usage::default() }
+    }
+
+    /// The record of a domain.
+    pub fn get(&self, domid: Domid) -> Option<&Domain> {
+        self.records.get(&domid)
+    }
+
+    /// The record of a domain, to be changed.
+    pub fn get_mut(&mut self, domid: Domid) -> Option<&mut Domain> {
+        self.records.get_mut(&domid)
+    }
+
+    /// The record of a domain, made if the hypervisor knows the domain.
+    pub fn acquaint(
+        &mut self,
+        domid: Domid,
+        hypervisor: &mut dyn Hypervisor,
+    ) -> Option<&mut Domain> {
+        match self.records.entry(domid) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => {
+                let DomainState { unique_id, dead, .. } = hypervisor.domain(domid)?;
+                (!dead).then(|| place.insert(Domain { unique_id, ..Domain::default() }))
+            }
+        }
+    }
+
+    /// Whether there is such a domain.
+    pub fn knows(&mut self, domid: Domid, hypervisor: &mut dyn Hypervisor) -> bool {
+        self.acquaint(domid, hypervisor).is_some()
+    }
+
+    /// Forgets a domain and every link to it.
+    pub fn forget(&mut self, domid: Domid) -> Option<Domain> {
+        for record in self.records.values_mut() {
+            record.target = record.target.filter(|&target| target != domid);
+        }
+        self.records.remove(&domid)
+    }
+
+    /// Every domain known.
+    pub fn iter(&self) -> impl Iterator<Item = (Domid, &Domain)> {
+        self.records.iter().map(|(&domid, domain)| (domid, domain))
+    }
+
+    /// A domain's limit.
+    pub fn limit(&self, domid: Domid, quota: Quota) -> u32 {
+        let own = self.get(domid).and_then(|domain| domain.limits.get(&quota));
+        own.copied().unwrap_or_else(|| self.defaults.get(quota))
+    }
+
+    /// What a domain has.
+    pub fn usage(&self, domid: Domid, quota: Quota) -> u64 {
+        self.get(domid).map_or(0, |domain| domain.usage.now(quota))
+    }
+
+    /// Refuses what is more than the caller may have. Who is privileged may have
+    /// everything.
+    pub fn check(&self, caller: &Caller, quota: Quota, wanted: u64) -> Result<(), Refusal> {
+        let limit = self.limit(caller.domid, quota);
+        if caller.privileged || limit == 0 || wanted <= u64::from(limit) {
+            return Ok(());
+        }
+        Err(Refusal::Quota(Overrun { domid: caller.domid, quota, wanted, limit }))
+    }
+
+    /// Adds to what a domain has.
+    pub fn charge(&mut self, domid: Domid, quota: Quota, amount: i64) {
+        if let Some(domain) = self.records.get_mut(&domid) {
+            domain.usage.add(quota, amount);
+        }
+    }
+
+    /// Books a change that took effect.
+    pub fn book(&mut self, ledger: &mut Ledger) {
+        for (domid, Charge { nodes, bytes }) in ledger.drain() {
+            self.charge(domid, Quota::Nodes, nodes);
+            self.charge(domid, Quota::Memory, bytes);
+        }
+    }
+
+    /// The most an unprivileged domain ever had of something.
+    pub fn peak(&self, quota: Quota, privileged: Domid) -> u64 {
+        self.iter()
+            .filter(|&(domid, _)| domid != privileged)
+            .map(|(_, domain)| domain.usage.most(quota))
+            .fold(self.peak.most(quota), u64::max)
+    }
+
+    /// Keeps the maxima of a domain about to be forgotten.
+    pub fn keep_peak(&mut self, usage: &Usage) {
+        self.peak.raise(usage);
+    }
+
+    /// Begins the search for maxima anew.
+    pub fn reset_peak(&mut self) {
+        self.peak = Usage::default();
+        for record in self.records.values_mut() {
+            record.usage.reset_most();
+        }
+    }
+}

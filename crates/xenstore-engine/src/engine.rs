@@ -1,0 +1,304 @@
+//! The engine: connections, their turns, and the way of a request through it.
+
+use std::mem;
+
+use xenstore_host::Hypervisor;
+use xenstore_wire::{Decoder, Domid, Features};
+
+use crate::acl::Caller;
+use crate::connection::{Connection, ConnectionId, Transport};
+use crate::domains::Domains;
+use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
+use crate::quota::{Charge, Ledger, Limits, Quota};
+use crate::store::{Clock, Context, Listing, Store};
+use crate::watch::Watches;
+
+/// Requests a connection may have answered in one turn, if they all lie there.
+/// Enough that a pipelining client costs few system calls, few enough that the
+/// others wait for microseconds.
+const REQUESTS_PER_TURN: usize = 32;
+
+/// How an engine is to behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What domains may have unless told otherwise.
+    pub limits: Limits,
+    /// The control domain; sockets belong to it too.
+    pub privileged: Domid,
+    /// The value of `/tool/xenstored`, which tells toolstacks what serves them.
+    pub version: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { limits: Limits::default(), privileged: Domid::DOM0, version: String::new() }
+    }
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// Nothing more to do before more bytes come or output is taken.
+    Idle,
+    /// More requests lie there: the connection wants another turn, after the others.
+    More,
+    /// The client broke the protocol. What was answered before may still be sent;
+    /// then the connection has to end.
+    Broken,
+}
+
+/// The store and all its clients. See the crate's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) listing: Listing,
+    pub(crate) ledger: Ledger,
+    pub(crate) domains: Domains,
+    pub(crate) privileged: Domid,
+    pub(crate) watches: Watches,
+    /// How many domains died: what a permission list means depends on it.
+    pub(crate) deaths: u64,
+    /// Which parts of the trace are on, for `CONTROL log` to show.
+    pub(crate) trace: Vec<TraceSwitch>,
+    connections: Vec<Option<Connection>>,
+    vacant: Vec<usize>,
+    last_serial: u64,
+    last_socket: u32,
+    /// Connections with something to send that were not collected yet.
+    outgoing: Vec<ConnectionId>,
+}
+
+impl Engine {
+    /// An engine whose store holds what every store has from the start.
+    pub fn new(settings: &Settings) -> Self {
+        let mut clock = Clock::default();
+        let mut ledger = Ledger::default();
+        let store = Store::new(settings.privileged, &settings.version, &mut clock, &mut ledger);
+        let mut domains = Domains::new(settings.privileged, settings.limits);
+        domains.book(&mut ledger);
+        Self {
+            store,
+            clock,
+            listing: Listing::default(),
+            ledger,
+            domains,
+            privileged: settings.privileged,
+            watches: Watches::default(),
+            deaths: 0,
+            trace: vec![TraceSwitch::Objects, TraceSwitch::Io],
+            connections: Vec::new(),
+            vacant: Vec::new(),
+            last_serial: 0,
+            last_socket: 0,
+            outgoing: Vec::new(),
+        }
+    }
+
+    /// A client connected to the socket. It belongs to the control domain.
+    pub fn connect_socket(&mut self, daemon: &mut dyn Daemon) -> ConnectionId {
+        self.last_socket += 1;
+        let caller = Caller {
+            domid: self.privileged,
+            privileged: true,
+            target: None,
+            features: Features::ALL,
+        };
+        self.connect(Transport::Socket(self.last_socket), caller, daemon)
+    }
+
+    pub(crate) fn connect(
+        &mut self,
+        transport: Transport,
+        caller: Caller,
+        daemon: &mut dyn Daemon,
+    ) -> ConnectionId {
+        self.last_serial += 1;
+        let connection = Connection::new(self.last_serial, transport, caller);
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        if let Some(place) = self.connections.get_mut(slot) {
+            *place = Some(connection);
+        }
+        let id = ConnectionId { slot, serial: self.last_serial };
+        self.observe(id, 0, daemon, &Incident::Connected);
+        id
+    }
+
+    /// A client is gone: so are its watches, its transactions and what waited for it.
+    pub fn disconnect(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
+        self.observe(id, 0, daemon, &Incident::Disconnected);
+        self.reset(id);
+        if self.connection(id).is_some()
+            && let Some(place) = self.connections.get_mut(id.slot)
+        {
+            *place = None;
+            self.vacant.push(id.slot);
+        }
+    }
+
+    /// Drops watches and transactions of a connection.
+    pub(crate) fn reset(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let watches = mem::take(&mut connection.watches);
+        let transactions = mem::take(&mut connection.transactions);
+        let domid = connection.caller.domid;
+        if !connection.caller.privileged {
+            let gone = |count| -i64::try_from(count).unwrap_or(i64::MAX);
+            self.domains.charge(domid, Quota::Watches, gone(watches.len()));
+            self.domains.charge(domid, Quota::Transactions, gone(transactions.len()));
+        }
+        for watch in watches.into_values() {
+            self.watches.remove(watch);
+        }
+    }
+
+    /// Takes bytes a client sent. They are answered in its turns. What is held for a
+    /// client is what the caller feeds: it stops while [`wants_input`](Self::wants_input)
+    /// says no.
+    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
+        if let Some(connection) = self.connection_mut(id)
+            && !connection.broken
+        {
+            connection.inbox.push(bytes);
+        }
+    }
+
+    /// Whether more bytes of this client should be read: it takes its replies, and no
+    /// complete request of it waits.
+    pub fn wants_input(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(|connection| {
+            !connection.broken && !connection.outbox.is_congested() && !connection.inbox.is_ready()
+        })
+    }
+
+    /// Answers requests of one client, a bounded share of them.
+    pub fn turn(&mut self, id: ConnectionId, outside: &mut Outside<'_>) -> Turn {
+        let Some(connection) = self.connection_mut(id) else {
+            return Turn::Idle;
+        };
+        if connection.broken {
+            return Turn::Broken;
+        }
+        let mut inbox = mem::take(&mut connection.inbox);
+        let turn = self.answer_requests(id, &mut inbox, outside);
+        if let Some(connection) = self.connection_mut(id) {
+            inbox.release_memory();
+            connection.inbox = inbox;
+            connection.broken = turn == Turn::Broken;
+        }
+        turn
+    }
+
+    fn answer_requests(
+        &mut self,
+        id: ConnectionId,
+        inbox: &mut Decoder,
+        outside: &mut Outside<'_>,
+    ) -> Turn {
+        for _ in 0..REQUESTS_PER_TURN {
+            if self.connection(id).is_none_or(|connection| connection.outbox.is_congested()) {
+                return Turn::Idle;
+            }
+            match inbox.next_message() {
+                Ok(Some(message)) => self.answer(id, message.header, message.payload, outside),
+                Ok(None) => return Turn::Idle,
+                Err(_oversized) => return Turn::Broken,
+            }
+        }
+        if inbox.is_ready() { Turn::More } else { Turn::Idle }
+    }
+
+    /// Bytes to be sent to a client now.
+    pub fn output(&self, id: ConnectionId) -> &[u8] {
+        self.connection(id).map_or(&[], |connection| connection.outbox.bytes())
+    }
+
+    /// Takes note that so many bytes of [`output`](Self::output) were sent.
+    pub fn sent(&mut self, id: ConnectionId, bytes: usize) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.outbox.consume(bytes);
+        }
+    }
+
+    /// The connections that got something to send since this was last asked, each once.
+    pub fn take_outgoing(&mut self) -> Vec<ConnectionId> {
+        let outgoing = mem::take(&mut self.outgoing);
+        for &id in &outgoing {
+            if let Some(connection) = self.connection_mut(id) {
+                connection.queued = false;
+            }
+        }
+        outgoing
+    }
+
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        let connection = self.connections.get(id.slot)?.as_ref()?;
+        (connection.serial == id.serial).then_some(connection)
+    }
+
+    pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(id.slot)?.as_mut()?;
+        (connection.serial == id.serial).then_some(connection)
+    }
+
+    pub(crate) fn connections_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.connections.iter_mut().flatten()
+    }
+
+    /// Whether the accounts are what a recount of the whole store gives.
+    pub(crate) fn accounts_agree(&self) -> bool {
+        let counted = self.store.recount();
+        self.domains.iter().all(|(domid, domain)| {
+            let Charge { nodes, bytes } = counted.of(domid);
+            let booked = |quota| i64::try_from(domain.usage.now(quota)).ok();
+            booked(Quota::Nodes) == Some(nodes) && booked(Quota::Memory) == Some(bytes)
+        })
+    }
+
+    /// The committed store, and all that an operation needs beside it.
+    pub(crate) fn context<'a>(
+        &'a mut self,
+        caller: Caller,
+        hypervisor: &'a mut dyn Hypervisor,
+    ) -> (&'a mut Store, Context<'a>) {
+        let context = Context {
+            caller,
+            domains: &mut self.domains,
+            hypervisor,
+            ledger: &mut self.ledger,
+            clock: &mut self.clock,
+            listing: &mut self.listing,
+        };
+        (&mut self.store, context)
+    }
+
+    /// Puts a connection on the list of those with something to send.
+    pub(crate) fn queue(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id)
+            && !mem::replace(&mut connection.queued, true)
+        {
+            self.outgoing.push(id);
+        }
+    }
+
+    pub(crate) fn observe(
+        &self,
+        id: ConnectionId,
+        transaction: u32,
+        daemon: &mut dyn Daemon,
+        incident: &Incident<'_>,
+    ) {
+        if daemon.observes()
+            && let Some(connection) = self.connection(id)
+        {
+            let Caller { domid, .. } = connection.caller;
+            daemon
+                .observe(&Origin { transport: connection.transport, domid, transaction }, incident);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who is told of a change.
+
+use std::collections::HashSet;
+
+use xenstore_wire::{Domid, Name, Special};
+
+use crate::acl::{Acl, Right};
+use crate::engine::Engine;
+use crate::outbox::Event;
+use crate::outside::{Daemon, Incident};
+use crate::store::Effect;
+use crate::transaction::Committed;
+use crate::watch::WatchId;
+
+/// What happened to a domain, as watches of special names are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DomainEvent {
+    /// Its ring was connected.
+    Introduced,
+    /// It stopped running.
+    ShutDown,
+    /// It is gone, or its ring was released.
+    Released,
+}
+
+impl Engine {
+    /// Tells of a change made outside any transaction.
+    pub(crate) fn tell_change(&mut self, name: &Name, effect: &Effect, daemon: &mut dyn Daemon) {
+        let mut acls: Vec<Acl> = self.store.acls(name).collect();
+        match effect {
+            Effect::Nothing => return,
+            Effect::Written => {}
+            Effect::Permissions(before) => {
+                // The permissions of a special name are not what it is watched for.
+                if matches!(name, Name::Special(_)) {
+                    return;
+                }
+                acls.push(before.clone());
+            }
+            Effect::Removed(subtree) => {
+                if let Name::Node(path) = name {
+                    for below in self.watches.below(path, subtree) {
+                        let seen = [below.node, below.parent].map(|n| n.value().acl.clone());
+                        for watch in self.watches.exactly(&below.name).collect::<Vec<_>>() {
+                            self.tell(watch, &below.name, &seen, daemon);
+                        }
+                    }
+                }
+                acls.push(subtree.value().acl.clone());
+            }
+        }
+        for watch in self.watches.concerned(name) {
+            self.tell(watch, name, &acls, daemon);
+        }
+    }
+
+    /// Tells of a transaction's changes, each changed place once.
+    pub(crate) fn tell_commit(&mut self, committed: &Committed, daemon: &mut dyn Daemon) {
+        let before = &committed.before;
+        // Only a removal can tell a watch of a path that another change tells it of too.
+        let removes = committed.changes.iter().any(|change| change.removed);
+        let mut told = HashSet::new();
+        for change in &committed.changes {
+            let name = &change.name;
+            if matches!(name, Name::Special(_)) {
+                continue;
+            }
+            let old = before.get(name);
+            if old.is_none() && self.store.get(name).is_none() {
+                // Made and removed inside: nothing changed for anybody else.
+                continue;
+            }
+            if let (true, Name::Node(path), Some(old)) = (change.removed, name, old) {
+                for below in self.watches.below(path, old) {
+                    let mut seen: Vec<_> = self.store.acls(&below.name).collect();
+                    seen.extend([below.node, below.parent].map(|n| n.value().acl.clone()));
+                    for watch in self.watches.exactly(&below.name).collect::<Vec<_>>() {
+                        if told.insert((watch, below.name.clone())) {
+                            self.tell(watch, &below.name, &seen, daemon);
+                        }
+                    }
+                }
+            }
+            let seen: Vec<_> = before.acls(name).chain(self.store.acls(name)).collect();
+            for watch in self.watches.concerned(name) {
+                if !removes || told.insert((watch, name.clone())) {
+                    self.tell(watch, name, &seen, daemon);
+                }
+            }
+        }
+    }
+
+    /// Tells of a domain. Watches without depth get the plain name, those with a depth
+    /// and those of the full name get the name with the domid.
+    pub(crate) fn tell_domain(
+        &mut self,
+        event: DomainEvent,
+        domid: Domid,
+        daemon: &mut dyn Daemon,
+    ) {
+        let plain = match event {
+            DomainEvent::Introduced => Special::INTRODUCE_DOMAIN,
+            DomainEvent::ShutDown | DomainEvent::Released => Special::RELEASE_DOMAIN,
+        };
+        let full = format!("{plain}/{domid}");
+        let (Ok(plain), Ok(full)) =
+            (Special::parse(plain.as_bytes()), Special::parse(full.as_bytes()))
+        else {
+            return;
+        };
+        let (plain, full) = (Name::Special(plain), Name::Special(full));
+        let root = self.store.root().value().acl.clone();
+        let acls: Vec<_> = self.store.acls(&plain).chain([root]).collect();
+        let mut coarse: Vec<_> = self.watches.exactly(&plain).collect();
+        coarse.retain(|id| self.watches.get(*id).is_some_and(|watch| watch.depth.is_none()));
+        let mut precise = self.watches.concerned(&full);
+        precise.retain(|id| {
+            self.watches.get(*id).is_some_and(|watch| watch.depth.is_some() || watch.name == full)
+        });
+        let mut rounds = [(plain, coarse), (full, precise)];
+        if event == DomainEvent::ShutDown {
+            rounds.reverse();
+        }
+        for (name, watches) in rounds {
+            for watch in watches {
+                self.tell(watch, &name, &acls, daemon);
+            }
+        }
+    }
+
+    /// The first event of a new watch: whatever is there or not, the client is told
+    /// its own path back.
+    pub(crate) fn greet(&mut self, id: WatchId, daemon: &mut dyn Daemon) {
+        if let Some(watch) = self.watches.get(id) {
+            let name = watch.name.clone();
+            self.send(id, &name, daemon);
+        }
+    }
+
+    /// Tells one watch of a change at `name`, if its client may know: it could read the
+    /// node or its parent, before or after (XSA-115).
+    fn tell(&mut self, id: WatchId, name: &Name, acls: &[Acl], daemon: &mut dyn Daemon) {
+        let caller = self
+            .watches
+            .get(id)
+            .and_then(|watch| self.connection(watch.connection))
+            .map(|connection| connection.caller);
+        if caller.is_some_and(|caller| acls.iter().any(|acl| acl.allows(&caller, Right::Read))) {
+            self.send(id, name, daemon);
+        }
+    }
+
+    fn send(&mut self, id: WatchId, name: &Name, daemon: &mut dyn Daemon) {
+        let Some(watch) = self.watches.get(id).cloned() else {
+            return;
+        };
+        let event = Event {
+            watch: id,
+            path: watch.spell(name),
+            watched: watch.spell(&watch.name),
+            token: &watch.token,
+            counted: matches!(name, Name::Special(_)),
+        };
+        let Some(connection) = self.connection_mut(watch.connection) else {
+            return;
+        };
+        connection.outbox.event(event);
+        self.queue(watch.connection);
+        let incident = Incident::Event { path: event.path, token: event.token };
+        self.observe(watch.connection, 0, daemon, &incident);
+    }
+}

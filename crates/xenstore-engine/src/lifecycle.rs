@@ -1,0 +1,241 @@
+//! Domains come and go.
+
+use xenstore_wire::{Domid, Errno, Features, Name, Path};
+
+use crate::acl::Caller;
+use crate::connection::{ConnectionId, Transport};
+use crate::domains::Domain;
+use crate::engine::Engine;
+use crate::events::DomainEvent;
+use crate::outside::{Daemon, Outside};
+use crate::store::{Effect, Refusal, Reply};
+
+impl Engine {
+    /// Whether a domain's ring is connected. "Myself" always is (`xenstore.txt`).
+    pub(crate) fn is_introduced(&self, domid: Domid) -> bool {
+        domid == Domid::SELF || self.domains.get(domid).is_some_and(|domain| domain.introduced)
+    }
+
+    /// Connects a domain, or connects it anew: what it had open is forgotten.
+    pub(crate) fn introduce(
+        &mut self,
+        domid: Domid,
+        port: u32,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        // Somebody else may have this number by now, and the news be still to come.
+        self.domain_changed(domid, outside);
+        let known = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::Inval)?;
+        let again = known.introduced;
+        let connected = outside.hypervisor.connect(domid, port);
+        if !again {
+            connected.map_err(|_| Errno::Inval)?;
+            if let Some(domain) = self.domains.get_mut(domid) {
+                domain.introduced = true;
+            }
+        }
+        self.connect_ring(domid, outside.daemon);
+        if !again && domid != self.privileged {
+            self.tell_domain(DomainEvent::Introduced, domid, outside.daemon);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Gives a domain a fresh connection in place of the one it had.
+    fn connect_ring(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
+        let Some(domain) = self.domains.get_mut(domid) else {
+            return;
+        };
+        let caller = Caller {
+            domid,
+            privileged: domid == self.privileged,
+            target: domain.target,
+            features: domain.features.unwrap_or(Features::ALL),
+        };
+        if let Some(old) = domain.connection.take() {
+            self.disconnect(old, daemon);
+        }
+        let id = self.connect(Transport::Ring, caller, daemon);
+        if let Some(domain) = self.domains.get_mut(domid) {
+            domain.connection = Some(id);
+        }
+    }
+
+    /// Forgets a domain although it lives: for a soft reset, or a creation that failed.
+    pub(crate) fn release(
+        &mut self,
+        domid: Domid,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        self.released_connection(domid)?;
+        self.bury(domid, outside);
+        Ok(Reply::Done)
+    }
+
+    /// A domain that was shut down runs again: its next shutdown is news.
+    pub(crate) fn resume(&mut self, domid: Domid) -> Result<Reply, Refusal> {
+        self.released_connection(domid)?;
+        if let Some(domain) = self.domains.get_mut(domid) {
+            domain.shutdown_reported = false;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The connection of a domain that may be released or resumed.
+    fn released_connection(&self, domid: Domid) -> Result<ConnectionId, Errno> {
+        if domid == self.privileged {
+            return Err(Errno::Inval);
+        }
+        self.introduced(domid)?.connection.ok_or(Errno::Inval)
+    }
+
+    fn introduced(&self, domid: Domid) -> Result<&Domain, Errno> {
+        self.domains.get(domid).filter(|domain| domain.introduced).ok_or(Errno::NoEnt)
+    }
+
+    /// Gives a domain the rights of another beside its own. The link is a number, and
+    /// dropped when either end goes (XSA-233).
+    pub(crate) fn set_target(&mut self, domid: Domid, target: Domid) -> Result<Reply, Refusal> {
+        let connection = self.introduced(domid)?.connection;
+        let reachable = |domain: &Domain| domain.connection.is_some();
+        if !reachable(self.introduced(target)?) && target != self.privileged {
+            return Err(Errno::Inval.into());
+        }
+        let id = connection.ok_or(Errno::Inval)?;
+        if let Some(domain) = self.domains.get_mut(domid) {
+            domain.target = Some(target);
+        }
+        if let Some(connection) = self.connection_mut(id) {
+            connection.caller.target = Some(target);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The hypervisor says that something changed about a domain: it shut down, died,
+    /// or its number belongs to another now.
+    pub fn domain_changed(&mut self, domid: Domid, outside: &mut Outside<'_>) {
+        let Some(known) = self.domains.get(domid) else {
+            return;
+        };
+        if domid == self.privileged {
+            return;
+        }
+        let (unique_id, reported, introduced) =
+            (known.unique_id, known.shutdown_reported, known.introduced);
+        match outside.hypervisor.domain(domid) {
+            Some(state) if !state.dead && state.unique_id == unique_id => {
+                if state.shutdown && !reported && introduced {
+                    if let Some(domain) = self.domains.get_mut(domid) {
+                        domain.shutdown_reported = true;
+                    }
+                    self.tell_domain(DomainEvent::ShutDown, domid, outside.daemon);
+                }
+            }
+            _ => self.bury(domid, outside),
+        }
+    }
+
+    /// The domains the store knows: those a change of which it wants to hear.
+    pub fn known_domains(&self) -> Vec<Domid> {
+        self.domains.iter().map(|(domid, _)| domid).collect()
+    }
+
+    /// Removes all that a domain had: its connection, its nodes, its permissions on
+    /// other nodes, its record. There is one way to do this, whatever the reason
+    /// (XSA-425), and it leaves nothing for the next holder of the number (XSA-322,
+    /// XSA-419, XSA-483).
+    fn bury(&mut self, domid: Domid, outside: &mut Outside<'_>) {
+        let Some(record) = self.domains.get(domid) else {
+            return;
+        };
+        let introduced = record.introduced;
+        if let Some(connection) = record.connection {
+            self.disconnect(connection, outside.daemon);
+        }
+        self.remove_owned(domid, outside.daemon);
+        self.revoke(domid);
+        if let Some(record) = self.domains.forget(domid) {
+            self.domains.keep_peak(&record.usage);
+        }
+        self.forget_target(domid);
+        outside.hypervisor.disconnect(domid);
+        self.deaths += 1;
+        if introduced {
+            self.tell_domain(DomainEvent::Released, domid, outside.daemon);
+        }
+    }
+
+    /// Removes the nodes a domain owned, each topmost one with all below it, and tells
+    /// of it. A root or special name cannot be removed: it falls to the control domain.
+    fn remove_owned(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
+        let mut owned = Vec::new();
+        let mut walk = self.store.root().top_down().under("/");
+        while let Some((path, node)) = walk.step() {
+            if node.value().acl.owner() == domid {
+                owned.extend(Path::absolute(path));
+            }
+        }
+        for path in owned {
+            let name = Name::Node(path.clone());
+            if path.is_root() {
+                self.give_away(&name, domid);
+            } else if let Some(subtree) =
+                self.store.remove(&path, &mut self.ledger, &mut self.clock)
+            {
+                self.domains.book(&mut self.ledger);
+                self.tell_change(&name, &Effect::Removed(subtree), daemon);
+            }
+        }
+        for name in self.special_names() {
+            if self.store.get(&name).is_some_and(|node| node.value().acl.owner() == domid) {
+                self.give_away(&name, domid);
+            }
+        }
+    }
+
+    /// Makes the control domain the owner of something that cannot be removed.
+    fn give_away(&mut self, name: &Name, from: Domid) {
+        let heir = self.privileged;
+        let (acl, charge) = match self.store.get(name) {
+            Some(node) => (node.value().acl.with_owner(heir), self.store.charge(name)),
+            None => return,
+        };
+        self.store.set_acl(name, acl, &mut self.clock);
+        if let Some(charge) = charge {
+            self.ledger.note(from, -charge);
+            self.ledger.note(heir, charge);
+        }
+        self.domains.book(&mut self.ledger);
+    }
+
+    /// Removes a domain's entries from the permission lists of others.
+    fn revoke(&mut self, domid: Domid) {
+        let mut named = self.special_names();
+        let mut walk = self.store.root().top_down().under("/");
+        while let Some((path, node)) = walk.step() {
+            if node.value().acl.without(domid).is_some() {
+                let path = Path::absolute(path);
+                named.extend(path.map(Name::Node));
+            }
+        }
+        for name in named {
+            let acl = self.store.get(&name).and_then(|node| node.value().acl.without(domid));
+            if let Some(acl) = acl {
+                self.store.revoke(&name, acl, &mut self.ledger, &mut self.clock);
+            }
+        }
+        self.domains.book(&mut self.ledger);
+    }
+
+    fn special_names(&self) -> Vec<Name> {
+        let names = self.store.specials().map(|(name, _)| name.as_bytes());
+        names.filter_map(|name| Name::parse(name, Domid::DOM0).ok()).collect()
+    }
+
+    /// Takes a dead target's rights from who had them.
+    fn forget_target(&mut self, target: Domid) {
+        for connection in self.connections_mut() {
+            connection.caller.target = connection.caller.target.filter(|&domid| domid != target);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What waits to be sent to one client, bounded whatever the client does.
+//!
+//! Replies and events go out in the order they came. As long as the client keeps
+//! up they are bytes in one buffer. When it does not, three things bound what is
+//! kept for it:
+//!
+//! * its requests are not read any more, so there are no new replies;
+//! * an event that waits already is not queued again (XSA-349);
+//! * past [`BACKLOG_LIMIT`] a watch gets one more event, for the watched path itself,
+//!   which stands for all that follow. So the fact that something changed is never
+//!   lost, and what is kept is bounded by the number of watches, which has a quota.
+
+use std::collections::{HashSet, VecDeque};
+
+use xenstore_wire::message::encode;
+use xenstore_wire::{MessageType, PAYLOAD_MAX};
+
+use crate::watch::WatchId;
+
+/// Bytes a client may lag behind before its requests wait and its events are sorted
+/// out. Some sixteen of the largest messages.
+const READY_LIMIT: usize = 64 * 1024;
+
+/// Bytes of events kept one by one for a client that lags; beyond, they collapse.
+const BACKLOG_LIMIT: usize = 256 * 1024;
+
+/// An event on its way to one watch.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// The watch.
+    pub watch: WatchId,
+    /// The path that changed, as the client is told.
+    pub path: &'a str,
+    /// The watched path, as the client is told.
+    pub watched: &'a str,
+    /// The client's mark.
+    pub token: &'a [u8],
+    /// Whether each event counts by itself: special events say how often.
+    pub counted: bool,
+}
+
+/// The queue of one connection.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Encoded messages; the first `sent` bytes are gone already.
+    ready: Vec<u8>,
+    sent: usize,
+    /// What waits for room in `ready`.
+    backlog: VecDeque<Waiting>,
+    backlog_bytes: usize,
+    /// The events in the backlog, to recognize twins.
+    twins: HashSet<(WatchId, Box<str>)>,
+    /// Watches with an event in the backlog that stands for all further ones.
+    collapsed: HashSet<WatchId>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    message: Vec<u8>,
+    event: Option<(WatchId, Kind)>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Single(Box<str>),
+    Counted,
+    Collapsed,
+}
+
+impl Outbox {
+    /// Whether the client lags: its requests are to wait.
+    pub fn is_congested(&self) -> bool {
+        !self.backlog.is_empty() || self.ready.len() - self.sent > READY_LIMIT
+    }
+
+    /// The bytes to be sent next.
+    pub fn bytes(&self) -> &[u8] {
+        self.ready.get(self.sent..).unwrap_or_default()
+    }
+
+    /// Takes note that so many of [`bytes`](Self::bytes) were sent.
+    pub fn consume(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent < self.ready.len() {
+            return;
+        }
+        // An idle connection holds no memory.
+        self.ready = Vec::new();
+        self.sent = 0;
+        while self.ready.len() <= READY_LIMIT
+            && let Some(waiting) = self.backlog.pop_front()
+        {
+            self.admit(&waiting);
+        }
+        if self.backlog.is_empty() {
+            self.backlog = VecDeque::new();
+            self.twins = HashSet::new();
+            self.collapsed = HashSet::new();
+        }
+    }
+
+    fn admit(&mut self, waiting: &Waiting) {
+        self.backlog_bytes -= waiting.message.len();
+        self.ready.extend_from_slice(&waiting.message);
+        match &waiting.event {
+            Some((watch, Kind::Single(path))) => {
+                self.twins.remove(&(*watch, path.clone()));
+            }
+            Some((watch, Kind::Collapsed)) => {
+                self.collapsed.remove(watch);
+            }
+            Some((_, Kind::Counted)) | None => {}
+        }
+    }
+
+    /// Queues a reply. `false`, and nothing queued, if it is too long for a message.
+    #[must_use]
+    pub fn reply(
+        &mut self,
+        kind: MessageType,
+        request_id: u32,
+        transaction_id: u32,
+        payload: &[u8],
+    ) -> bool {
+        if self.backlog.is_empty() {
+            return encode(&mut self.ready, kind, request_id, transaction_id, &[payload]);
+        }
+        let mut message = Vec::new();
+        let fits = encode(&mut message, kind, request_id, transaction_id, &[payload]);
+        if fits {
+            self.wait(message, None);
+        }
+        fits
+    }
+
+    /// Queues an event.
+    ///
+    /// An event too long for a message becomes one for the watched path, which fits
+    /// because it came in one: the client still learns that something changed (XSA-324).
+    pub fn event(&mut self, event: Event<'_>) {
+        let fits = event.path.len() + event.token.len() + 2 <= PAYLOAD_MAX;
+        let path = if fits { event.path } else { event.watched };
+        if !self.is_congested() {
+            encode_event(&mut self.ready, path, event.token);
+            return;
+        }
+        let watch = event.watch;
+        let (path, kind) = if event.counted {
+            (path, Kind::Counted)
+        } else if self.collapsed.contains(&watch) {
+            return;
+        } else if self.backlog_bytes > BACKLOG_LIMIT {
+            self.collapsed.insert(watch);
+            (event.watched, Kind::Collapsed)
+        } else if self.twins.insert((watch, path.into())) {
+            (path, Kind::Single(path.into()))
+        } else {
+            return;
+        };
+        let mut message = Vec::new();
+        encode_event(&mut message, path, event.token);
+        self.wait(message, Some((watch, kind)));
+    }
+
+    fn wait(&mut self, message: Vec<u8>, event: Option<(WatchId, Kind)>) {
+        self.backlog_bytes += message.len();
+        self.backlog.push_back(Waiting { message, event });
+    }
+}
+
+fn encode_event(out: &mut Vec<u8>, path: &str, token: &[u8]) {
+    let parts = [path.as_bytes(), b"\0", token, b"\0"];
+    let fits = encode(out, MessageType::WatchEvent, 0, 0, &parts);
+    debug_assert!(fits, "a watch and its token came in one message");
+}
+
+#[cfg(test)]
+mod tests {
+    use xenstore_wire::Decoder;
+
+    use super::*;
+
+    fn event(path: &str) -> Event<'_> {
+        Event { watch: WatchId::first(), path, watched: "/w", token: b"t", counted: false }
+    }
+
+    fn congested() -> Outbox {
+        let mut outbox = Outbox::default();
+        while !outbox.is_congested() {
+            assert!(outbox.reply(MessageType::Read, 0, 0, &[0; 4096]));
+        }
+        outbox
+    }
+
+    /// All that comes out, as (type, payload up to its NUL).
+    fn drain(outbox: &mut Outbox) -> Vec<(u32, String)> {
+        let mut decoder = Decoder::new();
+        while !outbox.bytes().is_empty() {
+            let count = outbox.bytes().len().min(1000);
+            decoder.push(&outbox.bytes()[..count]);
+            outbox.consume(count);
+        }
+        let mut messages = Vec::new();
+        while let Some(message) = decoder.next_message().unwrap() {
+            let text = message.payload.split(|&byte| byte == 0).next().unwrap();
+            messages.push((message.header.kind, String::from_utf8_lossy(text).into_owned()));
+        }
+        messages
+    }
+
+    #[test]
+    fn a_client_that_keeps_up_gets_every_event() {
+        let mut outbox = Outbox::default();
+        for _ in 0..3 {
+            outbox.event(event("/w/a"));
+        }
+        assert!(outbox.reply(MessageType::Write, 1, 0, b"OK\0"));
+        let seen = drain(&mut outbox);
+        assert_eq!(seen.len(), 4);
+        assert_eq!(seen[3], (11, "OK".to_owned()));
+        assert_eq!(outbox.ready.capacity(), 0);
+    }
+
+    #[test]
+    fn waiting_twins_are_dropped_and_order_is_kept() {
+        let mut outbox = congested();
+        let before = outbox.bytes().len() / 4112;
+        for path in ["/w/a", "/w/b", "/w/a"] {
+            outbox.event(event(path));
+        }
+        assert!(outbox.reply(MessageType::Write, 1, 0, b"OK\0"));
+        outbox.event(event("/w/b"));
+        let seen = drain(&mut outbox);
+        let tail: Vec<_> = seen[before..].iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(tail, ["/w/a", "/w/b", "OK"]);
+        assert!(!outbox.is_congested() && outbox.twins.is_empty());
+    }
+
+    #[test]
+    fn special_events_are_counted_one_by_one() {
+        let mut outbox = congested();
+        let before = outbox.bytes().len() / 4112;
+        for _ in 0..3 {
+            outbox.event(Event { counted: true, ..event("@releaseDomain") });
+        }
+        assert_eq!(drain(&mut outbox).len() - before, 3);
+    }
+
+    /// XSA-326: a client that never reads must not grow the daemon, and still learns
+    /// in the end that something changed.
+    #[test]
+    fn past_the_limit_one_event_stands_for_all() {
+        let mut outbox = congested();
+        for number in 0..100_000 {
+            outbox.event(event(&format!("/w/{number}")));
+        }
+        assert!(outbox.backlog_bytes < BACKLOG_LIMIT + 4112);
+        let seen = drain(&mut outbox);
+        assert_eq!(seen.last().unwrap().1, "/w");
+        outbox.event(event("/w/again"));
+        assert_eq!(drain(&mut outbox), [(15, "/w/again".to_owned())]);
+    }
+
+    #[test]
+    fn an_event_too_long_for_a_message_names_the_watched_path() {
+        let mut outbox = Outbox::default();
+        let (path, token) = (format!("/w/{}", "a".repeat(2000)), vec![b't'; 3000]);
+        outbox.event(Event { path: &path, token: &token, ..event("") });
+        assert_eq!(drain(&mut outbox), [(15, "/w".to_owned())]);
+    }
+
+    #[test]
+    fn a_reply_too_long_is_refused_in_either_state() {
+        for mut outbox in [Outbox::default(), congested()] {
+            let before = outbox.bytes().len();
+            assert!(!outbox.reply(MessageType::Read, 0, 0, &[0; 4097]));
+            assert_eq!(outbox.bytes().len(), before);
+        }
+    }
+}

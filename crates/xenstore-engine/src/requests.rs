@@ -1,0 +1,429 @@
+//! The way of a request: from its header to its reply.
+//!
+//! The order of checks is the order of errors (`xenstore.txt` leaves it open; this is
+//! what clients know from the C daemon): unknown type, privilege, transaction, form of
+//! the payload, then what the operation itself finds.
+
+use std::sync::Arc;
+
+use xenstore_wire::request::{QuotaQuestion, Sender, WatchKey};
+use xenstore_wire::{Domid, Errno, Features, Header, Malformed, MessageType, Name, Path};
+use xenstore_wire::{Permissions, Request};
+
+use crate::acl::Caller;
+use crate::connection::ConnectionId;
+use crate::engine::Engine;
+use crate::outside::{Incident, Outside};
+use crate::quota::Quota;
+use crate::store::{Effect, Operation, Refusal, Reply, live_acl};
+use crate::transaction::Transaction;
+use crate::value::Value;
+use crate::watch::Watch;
+
+/// What a granted request leads to: its reply, and what to tell others after it.
+struct Granted {
+    reply: Reply,
+    then: Then,
+}
+
+enum Then {
+    Nothing,
+    /// A change of the store outside any transaction, to be told to watches.
+    Tell(Name, Effect),
+    /// A new watch, to be fired once.
+    Greet(crate::watch::WatchId),
+}
+
+impl From<Reply> for Granted {
+    fn from(reply: Reply) -> Self {
+        Self { reply, then: Then::Nothing }
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(_: Malformed) -> Self {
+        Self::Errno(Errno::Inval)
+    }
+}
+
+type Outcome = Result<Granted, Refusal>;
+
+/// A text reply: the text and a NUL.
+pub(crate) fn text(text: impl std::fmt::Display) -> Reply {
+    Reply::Payload(format!("{text}\0").into_bytes())
+}
+
+impl Engine {
+    /// Answers one request.
+    pub(crate) fn answer(
+        &mut self,
+        id: ConnectionId,
+        header: Header,
+        payload: &[u8],
+        outside: &mut Outside<'_>,
+    ) {
+        let kind = MessageType::from_number(header.kind).filter(|kind| kind.is_request());
+        if let Some(kind) = kind {
+            let incident = Incident::Request { kind, payload };
+            self.observe(id, header.transaction_id, outside.daemon, &incident);
+        }
+        let outcome = match kind {
+            Some(kind) => self.decide(id, kind, &header, payload, outside),
+            None => Err(Errno::NoSys.into()),
+        };
+        let granted = outcome.and_then(|granted| {
+            let kind = kind.unwrap_or(MessageType::Error);
+            self.reply(id, kind, &header, &granted.reply).map(|()| granted.then)
+        });
+        match granted {
+            Ok(Then::Nothing) => {}
+            Ok(Then::Tell(name, effect)) => self.tell_change(&name, &effect, outside.daemon),
+            Ok(Then::Greet(watch)) => self.greet(watch, outside.daemon),
+            Err(refusal) => self.refuse(id, kind, &header, refusal, outside),
+        }
+    }
+
+    fn reply(
+        &mut self,
+        id: ConnectionId,
+        kind: MessageType,
+        header: &Header,
+        reply: &Reply,
+    ) -> Result<(), Refusal> {
+        let payload = match reply {
+            Reply::Done => b"OK\0",
+            Reply::Value(value) => value.as_bytes(),
+            Reply::Payload(payload) => payload,
+        };
+        let Some(connection) = self.connection_mut(id) else {
+            return Ok(());
+        };
+        let Header { request_id, transaction_id, .. } = *header;
+        if !connection.outbox.reply(kind, request_id, transaction_id, payload) {
+            return Err(Errno::TooBig.into());
+        }
+        self.queue(id);
+        Ok(())
+    }
+
+    fn refuse(
+        &mut self,
+        id: ConnectionId,
+        kind: Option<MessageType>,
+        header: &Header,
+        refusal: Refusal,
+        outside: &mut Outside<'_>,
+    ) {
+        if let Refusal::Quota(over) = refusal {
+            outside.daemon.quota_refused(over.domid, over.quota, over.wanted, over.limit);
+        }
+        let errno = refusal.errno();
+        let incident = Incident::Refused { kind, errno };
+        self.observe(id, header.transaction_id, outside.daemon, &incident);
+        // An error's name is shorter than any limit.
+        let _ = self.reply(id, MessageType::Error, header, &text(errno.name()));
+    }
+
+    fn decide(
+        &mut self,
+        id: ConnectionId,
+        kind: MessageType,
+        header: &Header,
+        payload: &[u8],
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        let Some(connection) = self.connection(id) else {
+            return Err(Errno::Io.into());
+        };
+        let caller = connection.caller;
+        if kind.is_privileged() && !caller.privileged {
+            return Err(Errno::Acces.into());
+        }
+        let transaction = header.transaction_id;
+        let watching = matches!(kind, MessageType::Watch | MessageType::Unwatch);
+        if transaction != 0 && !watching && !connection.transactions.contains_key(&transaction) {
+            return Err(Errno::NoEnt.into());
+        }
+        let sender = Sender { home: caller.domid, features: caller.features };
+        let request = Request::parse(kind, payload, sender)?;
+        self.grant(id, caller, transaction, request, outside)
+    }
+
+    fn grant(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        transaction: u32,
+        request: Request<'_>,
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        let operation = match request {
+            Request::Read(path) => Operation::Read(path),
+            Request::Directory(path) => Operation::Directory(path),
+            Request::DirectoryPart { path, offset } => Operation::DirectoryPart(path, offset),
+            Request::GetPerms(name) => Operation::GetPerms(name),
+            Request::Write { path, value } => Operation::Write(path, Value::new(value)),
+            Request::Mkdir(path) => Operation::Mkdir(path),
+            Request::Rm(path) => Operation::Rm(path),
+            Request::SetPerms { name, permissions } => {
+                let name = self.checked_name(name, &permissions, caller, outside)?;
+                Operation::SetPerms(name, permissions)
+            }
+            Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
+            Request::Unwatch(key) => return self.unwatch(id, caller, &key),
+            Request::ResetWatches => {
+                self.reset(id);
+                return Ok(Reply::Done.into());
+            }
+            Request::TransactionStart => return self.start(id, caller, transaction),
+            Request::TransactionEnd { commit } => {
+                return self.end(id, caller, transaction, commit, outside);
+            }
+            other => return self.administer(caller, other, outside).map(Granted::from),
+        };
+        self.operate(id, caller, transaction, operation, outside)
+    }
+
+    /// Requests about domains and the daemon itself; they ignore transactions.
+    fn administer(
+        &mut self,
+        caller: Caller,
+        request: Request<'_>,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        match request {
+            Request::Control { command, arguments } => self.control(command, arguments, outside),
+            Request::GetDomainPath(domid) => Ok(text(Path::of_domain(domid))),
+            Request::IsDomainIntroduced(domid) => {
+                Ok(text(if self.is_introduced(domid) { "T" } else { "F" }))
+            }
+            Request::Introduce { domid, port } => self.introduce(domid, port, outside),
+            Request::Release(domid) => self.release(domid, outside),
+            Request::Resume(domid) => self.resume(domid),
+            Request::SetTarget { domid, target } => self.set_target(domid, target),
+            Request::GetFeature(domid) => self.get_feature(caller, domid, outside),
+            Request::SetFeature { domid, features } => self.set_feature(domid, features, outside),
+            Request::GetQuota(question) => self.get_quota(question, outside),
+            Request::SetQuota { domid, name, value } => self.set_quota(domid, name, value, outside),
+            _ => Err(Errno::NoSys.into()),
+        }
+    }
+
+    /// The name in a `SET_PERMS`, after its permission list was found acceptable.
+    fn checked_name(
+        &mut self,
+        name: Result<Name, xenstore_wire::PathError>,
+        permissions: &Permissions,
+        caller: Caller,
+        outside: &mut Outside<'_>,
+    ) -> Result<Name, Refusal> {
+        name.or_else(|malformed| {
+            live_acl(permissions, &mut self.context(caller, outside.hypervisor).1)?;
+            Err(Malformed::from(malformed).into())
+        })
+    }
+
+    fn operate(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        transaction: u32,
+        operation: Operation,
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        if let Name::Node(path) = operation.name() {
+            self.check_path(caller, &path)?;
+        }
+        if transaction != 0 {
+            return self.operate_inside(id, caller, transaction, operation, outside);
+        }
+        let (store, mut context) = self.context(caller, outside.hypervisor);
+        let (reply, effect) = store.execute(&operation, &mut context)?;
+        self.domains.book(&mut self.ledger);
+        let then = match effect {
+            Effect::Nothing => Then::Nothing,
+            effect => Then::Tell(operation.name(), effect),
+        };
+        Ok(Granted { reply, then })
+    }
+
+    fn operate_inside(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        transaction: u32,
+        operation: Operation,
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        // Taken out for the time being, so that it and the engine can both be changed.
+        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&transaction));
+        let mut open = taken.ok_or(Errno::NoEnt)?;
+        let result = open.execute(operation, &mut self.context(caller, outside.hypervisor).1);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.transactions.insert(transaction, open);
+        }
+        result.map(Granted::from)
+    }
+
+    /// The quota on path lengths is one of form: breaking it is `EINVAL`.
+    fn check_path(&self, caller: Caller, path: &Path) -> Result<(), Refusal> {
+        let length = path.quota_length() as u64;
+        self.domains.check(&caller, Quota::PathMax, length).map_err(|_| Errno::Inval.into())
+    }
+
+    fn start(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
+        if inside != 0 {
+            return Err(Errno::Busy.into());
+        }
+        let open = self.domains.usage(caller.domid, Quota::Transactions);
+        self.domains.check(&caller, Quota::Transactions, open + 1)?;
+        let begun = Transaction::begin(&self.store, self.deaths);
+        let connection = self.connection_mut(id).ok_or(Errno::Io)?;
+        let number = connection.next_transaction();
+        connection.transactions.insert(number, begun);
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Transactions, 1);
+        }
+        Ok(text(number).into())
+    }
+
+    fn end(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        number: u32,
+        commit: bool,
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&number));
+        let open = taken.ok_or(Errno::NoEnt)?;
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Transactions, -1);
+        }
+        if !commit {
+            return Ok(Reply::Done.into());
+        }
+        let deaths = self.deaths;
+        let (store, mut context) = self.context(caller, outside.hypervisor);
+        let committed = open.commit(store, deaths, &mut context).inspect_err(|_| {
+            self.observe(id, number, outside.daemon, &Incident::Conflict);
+        })?;
+        self.domains.book(&mut self.ledger);
+        let incident = Incident::Committed { merged: committed.merged };
+        self.observe(id, number, outside.daemon, &incident);
+        self.tell_commit(&committed, outside.daemon);
+        Ok(Reply::Done.into())
+    }
+
+    fn watch(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        key: WatchKey<'_>,
+        depth: Option<u32>,
+    ) -> Outcome {
+        if let Name::Node(path) = &key.name {
+            self.check_path(caller, path)?;
+        }
+        let token: Arc<[u8]> = key.token.into();
+        let own = (key.name.clone(), token.clone());
+        let connection = self.connection(id).ok_or(Errno::Io)?;
+        if connection.watches.contains_key(&own) {
+            return Err(Errno::Exist.into());
+        }
+        let registered = self.domains.usage(caller.domid, Quota::Watches);
+        self.domains.check(&caller, Quota::Watches, registered + 1)?;
+        let watch = self.watches.add(Watch {
+            connection: id,
+            name: key.name,
+            relative_to: key.relative.then_some(caller.domid),
+            token,
+            depth,
+        });
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Watches, 1);
+        }
+        self.connection_mut(id).ok_or(Errno::Io)?.watches.insert(own, watch);
+        Ok(Granted { reply: Reply::Done, then: Then::Greet(watch) })
+    }
+
+    fn unwatch(&mut self, id: ConnectionId, caller: Caller, key: &WatchKey<'_>) -> Outcome {
+        let own = (key.name.clone(), key.token.into());
+        let connection = self.connection_mut(id).ok_or(Errno::Io)?;
+        let watch = connection.watches.remove(&own).ok_or(Errno::NoEnt)?;
+        self.watches.remove(watch);
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Watches, -1);
+        }
+        Ok(Reply::Done.into())
+    }
+
+    fn get_feature(
+        &mut self,
+        caller: Caller,
+        domid: Option<Domid>,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let features = match domid {
+            None => caller.features,
+            Some(_) if !caller.privileged => return Err(Errno::Acces.into()),
+            Some(domid) => {
+                let domain = self.domains.acquaint(domid, outside.hypervisor);
+                domain.ok_or(Errno::NoEnt)?.features.unwrap_or(Features::ALL)
+            }
+        };
+        Ok(text(features.bits()))
+    }
+
+    fn set_feature(
+        &mut self,
+        domid: Domid,
+        features: Features,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let domain = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
+        if domain.introduced {
+            return Err(Errno::Busy.into());
+        }
+        domain.features = Some(features);
+        Ok(Reply::Done)
+    }
+
+    fn get_quota(
+        &mut self,
+        question: QuotaQuestion<'_>,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let quota = |name| Quota::from_name(name).ok_or(Errno::Inval);
+        match question {
+            QuotaQuestion::Names => {
+                let names: Vec<_> = Quota::ALL.iter().map(|quota| quota.name()).collect();
+                Ok(text(names.join(" ")))
+            }
+            QuotaQuestion::Default(name) => Ok(text(self.domains.defaults.get(quota(name)?))),
+            QuotaQuestion::Domain(domid, name) => {
+                let quota = quota(name)?;
+                self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
+                Ok(text(self.domains.limit(domid, quota)))
+            }
+        }
+    }
+
+    fn set_quota(
+        &mut self,
+        domid: Option<Domid>,
+        name: &[u8],
+        value: u32,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let quota = Quota::from_name(name).ok_or(Errno::Inval)?;
+        match domid {
+            None => self.domains.defaults.set(quota, value),
+            Some(domid) => {
+                let domain = self.domains.acquaint(domid, outside.hypervisor);
+                domain.ok_or(Errno::NoEnt)?.limits.insert(quota, value);
+            }
+        }
+        Ok(Reply::Done)
+    }
+}

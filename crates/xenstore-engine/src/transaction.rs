@@ -1,0 +1,181 @@
+//! Transactions: a private copy of the store and what was done to it.
+//!
+//! Starting one costs two pointers. Everything inside acts on the private copy, so
+//! a transaction sees the store as it was at its start plus its own changes. At the
+//! end the copy has to become everybody's, although others went on meanwhile:
+//!
+//! 1. Nobody changed anything: the committed store is still the very one that the
+//!    transaction started from. The private copy takes its place. O(1).
+//! 2. Others made changes. Each recorded request is brought over to the store as it
+//!    is now. A read whose path leads to a node that both share needs no second
+//!    look: its answer is the same. Everything else is done again and its answer
+//!    compared with the one the client was given.
+//!
+//! So a transaction fails only if an answer its client already holds would be
+//! another one now. A transaction that changed nothing always succeeds: its answers
+//! are those of the moment it started.
+//!
+//! The 2009 paper keeps one longest common prefix of all paths read and grafts one
+//! subtree. For every real domain start that prefix is the root. Requests one by one
+//! cost no more, and siblings created side by side do not disturb each other.
+
+use std::collections::HashMap;
+
+use xenstore_wire::{Errno, Name};
+
+use crate::quota::Ledger;
+use crate::store::{Context, Effect, Operation, Refusal, Reply, Store};
+
+/// What a client was told.
+pub type Answer = Result<Reply, Errno>;
+
+/// An open transaction.
+#[derive(Debug)]
+pub struct Transaction {
+    /// The store when it began.
+    base: Store,
+    /// The same with its changes.
+    work: Store,
+    /// What the changes cost.
+    ledger: Ledger,
+    /// What was asked and answered, in order.
+    log: Vec<(Operation, Answer)>,
+    /// What was changed, in order.
+    changes: Vec<Changed>,
+    /// How many domains had died when it began.
+    deaths: u64,
+}
+
+/// A change that watches will hear of when the transaction commits.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Where.
+    pub name: Name,
+    /// Whether a subtree was removed there, and not only the one node changed.
+    pub removed: bool,
+}
+
+/// A transaction that went through.
+pub struct Committed {
+    /// The store as it was just before.
+    pub before: Store,
+    /// What changed, each place once, in the order of the last change there.
+    pub changes: Vec<Changed>,
+    /// Whether others had changed the store meanwhile.
+    pub merged: bool,
+}
+
+impl Transaction {
+    /// Begins one on the store as it is; `deaths` counts the domains that died so far.
+    pub fn begin(store: &Store, deaths: u64) -> Self {
+        Self {
+            base: store.clone(),
+            work: store.clone(),
+            ledger: Ledger::default(),
+            log: Vec::new(),
+            changes: Vec::new(),
+            deaths,
+        }
+    }
+
+    /// Does an operation inside. The context's own ledger is not touched.
+    pub fn execute(
+        &mut self,
+        operation: Operation,
+        cx: &mut Context<'_>,
+    ) -> Result<Reply, Refusal> {
+        let result = self.work.execute(&operation, &mut with_ledger(cx, &mut self.ledger));
+        let result = result.map(|(reply, effect)| {
+            let removed = matches!(effect, Effect::Removed(_));
+            if !matches!(effect, Effect::Nothing) {
+                self.changes.push(Changed { name: operation.name(), removed });
+            }
+            reply
+        });
+        self.log.push((operation, result.clone().map_err(Refusal::errno)));
+        result
+    }
+
+    /// Makes the changes everybody's; `store` is left as it was if that is impossible.
+    ///
+    /// Costs O(1) if nobody changed anything since the start, else what the recorded
+    /// requests cost; never more because the store is large.
+    pub fn commit(
+        self,
+        store: &mut Store,
+        deaths: u64,
+        cx: &mut Context<'_>,
+    ) -> Result<Committed, Errno> {
+        let before = store.clone();
+        if self.changes.is_empty() {
+            return Ok(Committed { before, changes: Vec::new(), merged: false });
+        }
+        // A domain's death changes what its number means in permission lists, which
+        // no comparison of nodes shows (XSA-322).
+        let same_domains = deaths == self.deaths;
+        let merged = !(same_domains && store.same(&self.base));
+        if merged {
+            let mut ledger = Ledger::default();
+            let merge = self.replay(store, same_domains, &mut with_ledger(cx, &mut ledger))?;
+            *cx.ledger = ledger;
+            *store = merge;
+        } else {
+            *cx.ledger = self.ledger;
+            *store = self.work;
+        }
+        Ok(Committed { before, changes: last_of_each(self.changes), merged })
+    }
+
+    /// The current store with this transaction's requests done on it, if every answer
+    /// is still the one that was given.
+    fn replay(
+        &self,
+        current: &Store,
+        same_domains: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<Store, Errno> {
+        let mut merge = current.clone();
+        for (operation, answer) in &self.log {
+            let untouched = same_domains
+                && operation.is_read()
+                && current.unchanged(&self.base, &operation.name());
+            if untouched {
+                continue;
+            }
+            let now = merge.execute(operation, cx).map(|(reply, _)| reply);
+            if now.map_err(Refusal::errno) != *answer {
+                return Err(Errno::Again);
+            }
+        }
+        Ok(merge)
+    }
+}
+
+/// The same context, charging another account.
+fn with_ledger<'a>(cx: &'a mut Context<'_>, ledger: &'a mut Ledger) -> Context<'a> {
+    Context {
+        caller: cx.caller,
+        domains: cx.domains,
+        hypervisor: cx.hypervisor,
+        ledger,
+        clock: cx.clock,
+        listing: cx.listing,
+    }
+}
+
+/// Each place once, with the last thing that happened there; a removal anywhere in
+/// between is not forgotten, since watches below the place have to hear of it.
+fn last_of_each(changes: Vec<Changed>) -> Vec<Changed> {
+    let mut seen = HashMap::new();
+    let mut kept: Vec<Changed> = Vec::with_capacity(changes.len());
+    for change in changes.into_iter().rev() {
+        if let Some(later) = seen.get(&change.name).and_then(|&at: &usize| kept.get_mut(at)) {
+            later.removed |= change.removed;
+        } else {
+            seen.insert(change.name.clone(), kept.len());
+            kept.push(change);
+        }
+    }
+    kept.reverse();
+    kept
+}

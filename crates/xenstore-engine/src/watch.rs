@@ -1,0 +1,280 @@
+//! Watches: who wants to know of changes where.
+//!
+//! They are found by walking the changed path down an index that has the shape of
+//! the watched paths; a change where nobody watches costs the same with no watch
+//! and with a hundred thousand.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use xenstore_tree::{Node, Tree};
+use xenstore_wire::{Domid, Name, Path};
+
+use crate::connection::ConnectionId;
+
+/// Names a watch. Later watches have greater ids: ids sort by registration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WatchId(u64);
+
+#[cfg(test)]
+impl WatchId {
+    pub fn first() -> Self {
+        Self(1)
+    }
+}
+
+/// A registered watch.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// What is watched.
+    pub name: Name,
+    /// The domain the client spelled the path relative to, if it did; events are
+    /// told the same way.
+    pub relative_to: Option<Domid>,
+    /// The client's mark.
+    pub token: Arc<[u8]>,
+    /// How many levels below the watched path still count; `None` for all.
+    pub depth: Option<u32>,
+}
+
+impl Watch {
+    /// A path as this watch's client is told it.
+    pub fn spell<'n>(&self, name: &'n Name) -> &'n str {
+        match (self.relative_to, name) {
+            (Some(home), Name::Node(path)) => path.relative_to(home).unwrap_or(path.as_str()),
+            _ => name.as_str(),
+        }
+    }
+}
+
+type Ids = BTreeSet<WatchId>;
+
+/// All watches of all connections.
+#[derive(Debug)]
+pub struct Watches {
+    registered: HashMap<WatchId, Watch>,
+    /// Which watches are where: the same kind of tree that holds the nodes. Every
+    /// leaf has a watch.
+    paths: Tree<Ids>,
+    specials: Tree<Ids>,
+    last: u64,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self {
+            registered: HashMap::new(),
+            paths: Tree::new(Ids::new(), 0),
+            specials: Tree::new(Ids::new(), 0),
+            last: 0,
+        }
+    }
+}
+
+impl Watches {
+    /// The watch of that id.
+    pub fn get(&self, id: WatchId) -> Option<&Watch> {
+        self.registered.get(&id)
+    }
+
+    /// Registers a watch.
+    pub fn add(&mut self, watch: Watch) -> WatchId {
+        self.last += 1;
+        let id = WatchId(self.last);
+        let name = watch.name.clone();
+        let tree = self.tree_mut(&name);
+        let existing = tree.trace(name.components()).count() - 1;
+        let missing = name.components().count() - existing;
+        // One set for each missing place: this cannot fail.
+        let _ = tree.grow(name.components(), vec![Ids::new(); missing], 0);
+        tree.update(name.components(), 0, |ids| ids.insert(id));
+        self.registered.insert(id, watch);
+        id
+    }
+
+    /// Removes a watch.
+    pub fn remove(&mut self, id: WatchId) -> Option<Watch> {
+        let watch = self.registered.remove(&id)?;
+        let name = watch.name.clone();
+        let tree = self.tree_mut(&name);
+        tree.update(name.components(), 0, |ids| ids.remove(&id));
+        // Places nobody needs any more: those below the deepest with another use.
+        let length = name.components().count();
+        let needed = |(depth, place): &(usize, &Node<Ids>)| {
+            !place.value().is_empty() || place.child_count() > usize::from(*depth < length)
+        };
+        let trace = tree.trace(name.components()).enumerate();
+        let keep = trace.filter(needed).last().map_or(0, |(depth, _)| depth);
+        if keep < length {
+            tree.remove(name.components().take(keep + 1), 0);
+        }
+        Some(watch)
+    }
+
+    fn tree(&self, name: &Name) -> &Tree<Ids> {
+        match name {
+            Name::Node(_) => &self.paths,
+            Name::Special(_) => &self.specials,
+        }
+    }
+
+    fn tree_mut(&mut self, name: &Name) -> &mut Tree<Ids> {
+        match name {
+            Name::Node(_) => &mut self.paths,
+            Name::Special(_) => &mut self.specials,
+        }
+    }
+
+    /// The watches that a change at `name` concerns, in order of registration: those
+    /// there and above, as far as their depth reaches.
+    pub fn concerned(&self, name: &Name) -> Vec<WatchId> {
+        let depth = name.components().count();
+        let mut found = Vec::new();
+        for (level, place) in self.tree(name).trace(name.components()).enumerate() {
+            let reaches = |id: &&WatchId| {
+                let limit = self.get(**id).and_then(|watch| watch.depth);
+                limit.is_none_or(|limit| depth - level <= limit as usize)
+            };
+            found.extend(place.value().iter().filter(reaches));
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// The watches set on exactly `name`, in order of registration.
+    pub fn exactly(&self, name: &Name) -> impl Iterator<Item = WatchId> {
+        self.tree(name).get(name.components()).into_iter().flat_map(|place| place.value()).copied()
+    }
+
+    /// The watched paths strictly below `path` that `removed`, the subtree that was
+    /// there, had a node for, each with the way to that node: itself last, its
+    /// parent before it. Deepest first, siblings in creation order.
+    ///
+    /// Looks only at places where there are both: neither all watches nor all of
+    /// the subtree.
+    pub fn below<'t, V>(&self, path: &Path, removed: &'t Node<V>) -> Vec<Below<'t, V>> {
+        let mut found = Vec::new();
+        let Some(place) = self.paths.get(path.components()) else {
+            return found;
+        };
+        // Last child first and parents before children: the reverse is what we want.
+        let mut open = vec![(path.clone(), place, removed, removed)];
+        while let Some((path, place, parent, node)) = open.pop() {
+            let mut children: Vec<_> = place
+                .children()
+                .filter_map(|below| Some((below, node.child(below.name())?)))
+                .collect();
+            children.sort_unstable_by_key(|(_, child)| child.born());
+            open.extend(
+                children
+                    .iter()
+                    .map(|&(below, child)| (path.child(below.name()), below, node, child)),
+            );
+            if !place.value().is_empty() && !std::ptr::eq(node, removed) {
+                found.push(Below { name: Name::Node(path), parent, node });
+            }
+        }
+        found.reverse();
+        found
+    }
+}
+
+/// A watched node of a removed subtree.
+#[derive(Debug)]
+pub struct Below<'t, V> {
+    /// Where it was.
+    pub name: Name,
+    /// Its parent, part of the subtree too.
+    pub parent: &'t Node<V>,
+    /// Itself.
+    pub node: &'t Node<V>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text.as_bytes(), Domid::DOM0).unwrap()
+    }
+
+    fn path(text: &str) -> Path {
+        Path::absolute(text).unwrap()
+    }
+
+    fn watch(text: &str, depth: Option<u32>) -> Watch {
+        Watch {
+            connection: ConnectionId::for_tests(),
+            name: name(text),
+            relative_to: None,
+            token: b"t"[..].into(),
+            depth,
+        }
+    }
+
+    #[test]
+    fn a_change_concerns_watches_there_and_above() {
+        let mut watches = Watches::default();
+        let [deep, root, here] = ["/a/b", "/", "/a"].map(|text| watches.add(watch(text, None)));
+        assert_eq!(watches.concerned(&name("/a/b/c")), [deep, root, here]);
+        assert_eq!(watches.concerned(&name("/a")), [root, here]);
+        assert_eq!(watches.concerned(&name("/ab")), [root]);
+        assert_eq!(watches.concerned(&name("@releaseDomain")), []);
+        assert_eq!(watches.exactly(&name("/a")).collect::<Vec<_>>(), [here]);
+    }
+
+    #[test]
+    fn depth_limits_how_far_below_a_change_may_be() {
+        let mut watches = Watches::default();
+        let [zero, one] = [0, 1].map(|depth| watches.add(watch("/a", Some(depth))));
+        assert_eq!(watches.concerned(&name("/a")), [zero, one]);
+        assert_eq!(watches.concerned(&name("/a/b")), [one]);
+        assert_eq!(watches.concerned(&name("/a/b/c")), []);
+    }
+
+    /// XSA-330: removed watches must leave nothing behind.
+    #[test]
+    fn the_index_shrinks_with_the_watches() {
+        let mut watches = Watches::default();
+        let texts = ["/a/b/c", "/a/b", "/a/b/d/e", "/", "@x", "@x/y", "/a/b/c"];
+        let ids = texts.map(|text| watches.add(watch(text, None)));
+        for id in ids {
+            assert!(watches.remove(id).is_some());
+            assert!(watches.remove(id).is_none());
+            for tree in [&watches.paths, &watches.specials] {
+                let bare = |node: &Node<Ids>| node.value().is_empty() && !node.has_children();
+                assert!(!tree.root().descendants().any(|(_, node)| bare(node)));
+            }
+        }
+        assert!(watches.registered.is_empty());
+        assert!(!watches.paths.root().has_children() && watches.paths.root().value().is_empty());
+    }
+
+    #[test]
+    fn a_removed_subtree_finds_the_watches_on_its_nodes_deepest_first() {
+        let mut tree = Tree::new((), 0);
+        for (generation, text) in
+            (1..).zip(["/top", "/top/z", "/top/z/deep", "/top/a", "/top/unwatched"])
+        {
+            let (parent, name) = path(text).split_last().map(|(p, n)| (p, n.to_owned())).unwrap();
+            tree.insert(parent.components(), &name, (), generation).unwrap();
+        }
+        let removed = tree.subtree(path("/top").components()).unwrap();
+        let mut watches = Watches::default();
+        for text in ["/", "/top", "/top/a", "/top/z", "/top/z/deep", "/top/absent", "/other"] {
+            watches.add(watch(text, None));
+        }
+        let below = watches.below(&path("/top"), &removed);
+        let names: Vec<_> = below.iter().map(|below| below.name.as_str()).collect();
+        assert_eq!(names, ["/top/z/deep", "/top/z", "/top/a"]);
+        assert_eq!(below[0].parent.name(), "z");
+    }
+
+    #[test]
+    fn relative_watches_are_told_relative_paths() {
+        let watch = Watch { relative_to: Some(Domid::new(3)), ..watch("/local/domain/3/a", None) };
+        assert_eq!(watch.spell(&name("/local/domain/3/a/b")), "a/b");
+    }
+}
