@@ -17,6 +17,14 @@ pub struct ConnectionId {
     pub(crate) serial: u64,
 }
 
+impl ConnectionId {
+    /// A small number, unique among the connections open at the same time: an index
+    /// for tables.
+    pub fn slot(self) -> usize {
+        self.slot
+    }
+}
+
 #[cfg(test)]
 impl ConnectionId {
     pub(crate) fn for_tests() -> Self {

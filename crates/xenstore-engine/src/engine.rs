@@ -176,6 +176,28 @@ impl Engine {
         })
     }
 
+    /// Whether a client lags so far behind in taking its output that it is not read.
+    pub fn is_congested(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(|connection| connection.outbox.is_congested())
+    }
+
+    /// Whether a client has requests that could be answered in a turn.
+    pub fn is_ready(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(|connection| {
+            !connection.outbox.is_congested() && connection.inbox.is_ready()
+        })
+    }
+
+    /// The connection of a domain's ring.
+    pub fn ring(&self, domid: Domid) -> Option<ConnectionId> {
+        self.domains.get(domid)?.connection
+    }
+
+    /// The committed store as text, for people: a line per node, with its permissions.
+    pub fn dump(&self) -> String {
+        self.store.dump()
+    }
+
     /// Answers requests of one client, a bounded share of them.
     pub fn turn(&mut self, id: ConnectionId, outside: &mut Outside<'_>) -> Turn {
         let Some(connection) = self.connection_mut(id) else {

@@ -3,6 +3,8 @@
 //! The same operations act on the committed store and on a transaction's private
 //! copy of it; a copy is two pointers.
 
+use std::fmt::Write;
+
 use xenstore_tree::{Node, Subtree, Tree};
 use xenstore_wire::path::Components;
 use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Permissions};
@@ -156,34 +158,31 @@ pub struct Store {
 type Outcome<T> = Result<T, Refusal>;
 
 impl Store {
-    /// What every store has from the start: a root, which belongs to `owner` and is
-    /// readable by all; `/tool/xenstored`, which says what serves the host; and the two
-    /// special names. Every domain may watch for the death of others; for their arrival
-    /// only `owner` may.
+    /// What every store has from the start, all of it `owner`'s: a root, `/tool/xenstored`,
+    /// which says what serves the host, and the two special names. Every domain may watch
+    /// for the death of others; for their arrival only `owner` may.
     pub fn new(owner: Domid, version: &str, clock: &mut Clock, ledger: &mut Ledger) -> Self {
-        let public = Acl::owned_by(owner, Access::Read);
-        let mut nodes =
-            Tree::new(NodeData { acl: public.clone(), value: Value::EMPTY }, clock.tick());
-        let mut specials = nodes.clone();
-        ledger.note(owner, charge_of(&public, &Value::EMPTY, 1, ""));
+        let private = Acl::owned_by(owner, Access::None);
         let anybody = Permissions {
             owner: Permission::new(Access::None, owner),
             others: vec![Permission::new(Access::Read, Domid::ANY)],
         };
-        let mut add = |tree: &mut Tree<NodeData>, parent: &str, name: &str, acl: Acl, value| {
-            let data = NodeData { acl, value };
-            let length = parent.len() + 1 + name.len();
-            ledger.note(owner, charge_of(&data.acl, &data.value, length, name));
-            // The parents are there and the names are free: there is nothing to fail.
-            let _ = tree.insert(parent.split_terminator('/'), name, data, clock.tick());
+        let node = |acl: &Acl, value| NodeData { acl: acl.clone(), value };
+        let mut nodes = Tree::new(node(&private, Value::EMPTY), clock.tick());
+        let mut specials = nodes.clone();
+        let mut add = |tree: &mut Tree<NodeData>, above: &[&str], name, data| {
+            // The places above are there and the name is free: nothing can fail.
+            let _ = tree.insert(above.iter().copied(), name, data, clock.tick());
         };
-        let private = Acl::owned_by(owner, Access::None);
-        add(&mut nodes, "", "tool", public.clone(), Value::EMPTY);
-        add(&mut nodes, "tool", "xenstored", public, Value::new(version.as_bytes()));
-        add(&mut specials, "", Special::INTRODUCE_DOMAIN, private, Value::EMPTY);
+        let version = Value::new(version.as_bytes());
+        add(&mut nodes, &[], "tool", node(&private, Value::EMPTY));
+        add(&mut nodes, &["tool"], "xenstored", node(&private, version));
+        add(&mut specials, &[], Special::INTRODUCE_DOMAIN, node(&private, Value::EMPTY));
         let release = Acl::new(&anybody, |_| true);
-        add(&mut specials, "", Special::RELEASE_DOMAIN, release, Value::EMPTY);
-        Self { nodes, specials }
+        add(&mut specials, &[], Special::RELEASE_DOMAIN, node(&release, Value::EMPTY));
+        let store = Self { nodes, specials };
+        *ledger = store.recount();
+        store
     }
 
     /// Whether both are the same version of the store: two comparisons.
@@ -432,6 +431,25 @@ impl Store {
             }
         }
         ledger
+    }
+
+    /// All nodes as text: path, permissions and value of each.
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        for (tree, prefix) in [(&self.nodes, "/"), (&self.specials, "")] {
+            let mut walk = tree.root().top_down().under(prefix);
+            while let Some((path, node)) = walk.step() {
+                if path.is_empty() {
+                    continue;
+                }
+                let NodeData { acl, value } = node.value();
+                let permissions = acl.encode().escape_ascii().to_string();
+                let permissions = permissions.replace("\\x00", " ");
+                let value = value.as_bytes().escape_ascii();
+                let _ = writeln!(text, "{path} = \"{value}\" ({})", permissions.trim_end());
+            }
+        }
+        text
     }
 
     /// The special names that have permissions, and those.

@@ -1,0 +1,174 @@
+//! What bounds a client, and what it cannot do to others.
+
+mod support;
+
+use support::{Host, T};
+use xenstore_engine::{Quota, Turn};
+
+fn home(host: &mut Host) {
+    let tool = host.socket();
+    host.write(tool, "/local/domain/5", "");
+    host.chmod(tool, "/local/domain/5", "n5");
+}
+
+/// XSA-272: a limit of N means N, for every way to create a node.
+#[test]
+fn nodes_are_counted_however_they_are_made() {
+    for kind in [T::Write, T::Mkdir] {
+        let mut host = Host::new();
+        let guest = host.guest(5);
+        home(&mut host);
+        let tool = host.socket();
+        assert_eq!(host.ask(tool, T::SetQuota, "node-size\00\0"), "OK");
+        for number in 1..1000 {
+            assert_eq!(host.ask(guest, kind, format!("n{number}\0")), "OK");
+        }
+        assert_eq!(host.ask(guest, kind, "more\0"), "ENOSPC");
+        assert_eq!(host.rm(guest, "n1"), "OK");
+        assert_eq!(host.ask(guest, kind, "two/more\0"), "ENOSPC");
+        assert_eq!(host.ask(guest, kind, "more\0"), "OK");
+        host.check();
+    }
+}
+
+#[test]
+fn a_node_may_only_be_so_large() {
+    let mut host = Host::new();
+    let guest = host.guest(5);
+    home(&mut host);
+    // 16 bytes for the node and 8 for its one permission leave 2024.
+    assert_eq!(host.write(guest, "v", &"x".repeat(2024)), "OK");
+    assert_eq!(host.write(guest, "v", &"x".repeat(2025)), "ENOSPC");
+    assert_eq!(host.write(guest, "deep/v", &"x".repeat(2025)), "ENOSPC");
+    assert_eq!(host.read(guest, "deep"), "ENOENT", "a refused creation leaves nothing");
+    // The names of its children are part of a directory.
+    for number in 0..20 {
+        assert_eq!(host.write(guest, &format!("d/{number:0>99}"), ""), "OK");
+    }
+    assert_eq!(host.write(guest, &format!("d/{:0>99}", 20), ""), "ENOSPC");
+    assert_eq!(host.write(guest, "d/short", ""), "OK");
+    host.check();
+}
+
+#[test]
+fn watches_transactions_permissions_and_paths_have_limits() {
+    let mut host = Host::new();
+    let guest = host.guest(5);
+    home(&mut host);
+    for number in 0..128 {
+        assert_eq!(host.ask(guest, T::Watch, format!("w\0{number}\0")), "OK");
+    }
+    assert_eq!(host.ask(guest, T::Watch, "w\0more\0"), "ENOSPC");
+    assert_eq!(host.ask(guest, T::Watch, "w\x005\0"), "EEXIST");
+    assert_eq!(host.ask(guest, T::ResetWatches, "\0"), "OK");
+    assert_eq!(host.ask(guest, T::Watch, "w\0more\0"), "OK");
+    host.events(guest);
+    for _ in 0..10 {
+        host.begin(guest);
+    }
+    assert_eq!(host.ask(guest, T::TransactionStart, "\0"), "ENOSPC");
+    host.write(guest, "n", "");
+    assert_eq!(host.chmod(guest, "n", "n5 r0 r0 r0 r0"), "OK");
+    assert_eq!(host.chmod(guest, "n", "n5 r0 r0 r0 r0 r0"), "ENOSPC");
+    // Names that long do not fit into a node; the path is what is looked at first.
+    assert_eq!(host.read(guest, &"x".repeat(2048)), "ENOENT");
+    assert_eq!(host.read(guest, &"x".repeat(2049)), "EINVAL");
+    assert_eq!(host.ask(guest, T::Watch, format!("/{}\0t\0", "x".repeat(2048))), "EINVAL");
+    let refused: Vec<_> = host.log.refused.iter().map(|&(_, quota, ..)| quota).collect();
+    assert_eq!(refused, [Quota::Watches, Quota::Transactions, Quota::NodePermissions]);
+}
+
+#[test]
+fn a_client_gets_one_bounded_share_a_turn() {
+    let mut host = Host::new();
+    let client = host.socket();
+    for _ in 0..100 {
+        host.send(client, T::Read, 0, b"/\0");
+    }
+    let mut turns = Vec::new();
+    while host.turn(client) == Turn::More {
+        turns.push(host.all(client).len());
+    }
+    assert_eq!(turns, [32, 32, 32]);
+    assert_eq!(host.all(client).len(), 4);
+}
+
+/// XSA-326: requests of a client that takes no replies are not answered any more.
+#[test]
+fn a_client_that_takes_no_replies_is_not_read() {
+    let mut host = Host::new();
+    let client = host.socket();
+    host.write(client, "/big", &"x".repeat(4000));
+    let mut sent = 0;
+    while host.engine.wants_input(client) {
+        host.send(client, T::Read, 0, b"/big\0");
+        host.turn(client);
+        sent += 1;
+        assert!(sent < 100, "bounded");
+    }
+    // What the client sent before is answered when it takes what waits.
+    host.send(client, T::Read, 0, b"/big\0");
+    assert_eq!(host.turn(client), Turn::Idle);
+    assert_eq!(host.all(client).len(), sent);
+    assert_eq!(host.turn(client), Turn::Idle);
+    assert_eq!(host.all(client).len(), 1);
+}
+
+/// XSA-420 and the specification: a length over 4096 ends the connection, after what
+/// was asked before it.
+#[test]
+fn an_oversized_message_breaks_the_connection() {
+    let mut host = Host::new();
+    let (client, other) = (host.socket(), host.socket());
+    host.send(client, T::Write, 0, b"/a\0v");
+    let mut header = [0; 16];
+    header[12..].copy_from_slice(&4097_u32.to_ne_bytes());
+    host.engine.receive(client, &header);
+    host.send(client, T::Write, 0, b"/a\0w");
+    assert_eq!(host.turn(client), Turn::Broken);
+    assert_eq!(host.turn(client), Turn::Broken);
+    assert_eq!(host.all(client).len(), 1);
+    assert!(!host.engine.wants_input(client));
+    assert_eq!(host.read(other, "/a"), "v");
+}
+
+/// XSA-418: no recursion as deep as a client likes.
+#[test]
+fn the_deepest_tree_can_be_made_watched_and_removed() {
+    let mut host = Host::new();
+    let client = host.socket();
+    let deep = "/x".repeat(1536);
+    assert_eq!(host.write(client, &deep, "v"), "OK");
+    assert_eq!(host.write(client, &"/x".repeat(1537), "v"), "EINVAL");
+    host.watch(client, &deep, "t");
+    let t = host.begin(client);
+    assert_eq!(host.ask_in(client, t, T::Rm, "/x\0"), "OK");
+    assert_eq!(host.commit(client, t), "OK");
+    assert_eq!(host.paths(client), [deep]);
+    host.check();
+}
+
+/// A long list comes in parts whose generation shows that they belong together.
+#[test]
+fn a_long_directory_comes_in_parts() {
+    let mut host = Host::new();
+    let client = host.socket();
+    let names: Vec<_> = (0..1000).map(|number| format!("child-{number}")).collect();
+    for name in &names {
+        host.write(client, &format!("/wide/{name}"), "");
+    }
+    assert_eq!(host.ask(client, T::Directory, "/wide\0"), "E2BIG");
+    let (mut list, mut generations) = (String::new(), Vec::new());
+    while !list.ends_with("\0\0") {
+        let part = host.ask(client, T::DirectoryPart, format!("/wide\0{}\0", list.len()));
+        // The helper cut one NUL off the end: of the list's end, or of the last name.
+        let (generation, names) = part.split_once('\0').unwrap();
+        generations.push(generation.to_owned());
+        list.push_str(names);
+        list.push('\0');
+    }
+    assert_eq!(list.trim_end_matches('\0').split('\0').collect::<Vec<_>>(), names);
+    generations.dedup();
+    assert_eq!(generations.len(), 1);
+    assert!(host.ask(client, T::DirectoryPart, "/wide\0999999\0").starts_with(&generations[0]));
+}

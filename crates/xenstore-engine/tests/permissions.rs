@@ -1,0 +1,128 @@
+//! Who may do what, and who learns what from a refusal.
+
+mod support;
+
+use support::{Host, T};
+
+#[test]
+fn what_a_guest_creates_belongs_to_it() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.write(tool, "/local/domain/5", "");
+    host.chmod(tool, "/local/domain/5", "r0 b5");
+    assert_eq!(host.write(guest, "data/deep", "v"), "OK");
+    assert_eq!(host.permissions(tool, "/local/domain/5/data"), "r5 b5");
+    // A privileged client's nodes keep the owner of what is above.
+    assert_eq!(host.write(tool, "/local/domain/5/data/tool", "v"), "OK");
+    assert_eq!(host.permissions(tool, "/local/domain/5/data/tool"), "r5 b5");
+    host.check();
+}
+
+#[test]
+fn a_missing_node_is_denied_to_those_who_could_not_see_it() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.write(tool, "/secret", "");
+    host.chmod(tool, "/secret", "n0");
+    host.write(tool, "/open", "");
+    host.chmod(tool, "/open", "b0");
+    for kind in [T::Read, T::Directory, T::GetPerms, T::Rm] {
+        assert_eq!(host.ask(guest, kind, "/secret/none/deep\0"), "EACCES", "{kind}");
+        assert_eq!(host.ask(guest, kind, "/open/none/deep\0"), "ENOENT", "{kind}");
+        assert_eq!(host.ask(tool, kind, "/secret/none/deep\0"), "ENOENT", "{kind}");
+    }
+    // Changing permissions needs the owner, even to learn that there is no node.
+    assert_eq!(host.chmod(guest, "/open/none", "n5"), "EACCES");
+    assert_eq!(host.write(guest, "/secret/none", "v"), "EACCES");
+    assert_eq!(host.write(guest, "/open/none", "v"), "OK");
+}
+
+/// XSA-353: the root is a node like any other.
+#[test]
+fn the_root_is_protected_like_any_node() {
+    let mut host = Host::new();
+    let guest = host.guest(5);
+    for kind in [T::Mkdir, T::Rm] {
+        assert_eq!(host.ask(guest, kind, "/\0"), "EACCES", "{kind}");
+    }
+    assert_eq!(host.write(guest, "/", "v"), "EACCES");
+    assert_eq!(host.chmod(guest, "/", "b5"), "EACCES");
+    assert_eq!(host.read(guest, "/"), "EACCES");
+    let tool = host.socket();
+    assert_eq!(host.chmod(tool, "/", "r0"), "OK");
+    assert_eq!(host.read(guest, "/"), "");
+}
+
+/// XSA-352: an owner that gives a node away would escape its quota.
+#[test]
+fn only_the_privileged_change_owners() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.guest(6);
+    host.write(tool, "/n", "");
+    host.chmod(tool, "/n", "n5");
+    assert_eq!(host.chmod(guest, "/n", "n6"), "EPERM");
+    assert_eq!(host.chmod(guest, "/n", "b5 r6"), "OK");
+    assert_eq!(host.chmod(tool, "/n", "n6"), "OK");
+    host.check();
+}
+
+/// XSA-322, XSA-417: entries mean the domain that was there when they were set.
+#[test]
+fn a_reused_domid_inherits_nothing() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.guest(5);
+    host.write(tool, "/granted", "v");
+    host.chmod(tool, "/granted", "n0 b5 r9");
+    assert_eq!(host.permissions(tool, "/granted"), "n0 b5 r9");
+    host.kill(5);
+    assert_eq!(host.permissions(tool, "/granted"), "n0 r9");
+    let reborn = host.guest(5);
+    assert_eq!(host.read(reborn, "/granted"), "EACCES");
+    // Domain 9 did not exist when the list was set.
+    let late = host.guest(9);
+    assert_eq!(host.read(late, "/granted"), "EACCES");
+    assert_eq!(host.chmod(tool, "/granted", "n0 r9"), "OK");
+    assert_eq!(host.read(late, "/granted"), "v");
+    host.check();
+}
+
+#[test]
+fn a_dead_owner_is_refused() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.write(tool, "/n", "");
+    assert_eq!(host.chmod(tool, "/n", "n5"), "ENOENT");
+    assert_eq!(host.chmod(tool, "//", "n5"), "ENOENT");
+    assert_eq!(host.chmod(tool, "//", "n0"), "EINVAL");
+}
+
+#[test]
+fn a_target_lends_its_rights_until_it_dies() {
+    let mut host = Host::new();
+    let (tool, stubdom) = (host.socket(), host.guest(6));
+    host.guest(5);
+    host.write(tool, "/n", "v");
+    host.chmod(tool, "/n", "n5");
+    assert_eq!(host.read(stubdom, "/n"), "EACCES");
+    assert_eq!(host.ask(tool, T::SetTarget, "6\x005\0"), "OK");
+    assert_eq!(host.read(stubdom, "/n"), "v");
+    host.kill(5);
+    host.guest(5);
+    host.write(tool, "/n", "v");
+    host.chmod(tool, "/n", "n5");
+    assert_eq!(host.read(stubdom, "/n"), "EACCES");
+}
+
+/// Requests about domains and the daemon are for the control domain.
+#[test]
+fn privileged_requests_are_denied_to_guests() {
+    let mut host = Host::new();
+    let guest = host.guest(5);
+    for &kind in T::ALL.iter().filter(|kind| kind.is_privileged()) {
+        assert_eq!(host.ask(guest, kind, "5\x001\x001\0"), "EACCES", "{kind}");
+    }
+    assert_eq!(host.ask(guest, T::GetFeature, "5\0"), "EACCES");
+    assert_eq!(host.ask(guest, T::GetFeature, ""), "15");
+}

@@ -1,0 +1,233 @@
+//! An engine with clients that speak to it, without anything in between.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use xenstore_engine::{ConnectionId, Daemon, Engine, Limits, Outside, Quota, Settings, Turn};
+use xenstore_host::{ConnectError, DomainState, Hypervisor};
+use xenstore_wire::{Decoder, Domid, message};
+
+pub use xenstore_wire::MessageType as T;
+
+/// A hypervisor whose domains a test makes and kills.
+#[derive(Default)]
+pub struct Domains(pub BTreeMap<u16, DomainState>);
+
+impl Hypervisor for Domains {
+    fn domain(&mut self, domid: Domid) -> Option<DomainState> {
+        self.0.get(&domid.get()).copied()
+    }
+
+    fn connect(&mut self, domid: Domid, _port: u32) -> Result<(), ConnectError> {
+        self.domain(domid).map(|_| ()).ok_or(ConnectError::NoSuchDomain(domid))
+    }
+
+    fn disconnect(&mut self, _domid: Domid) {}
+}
+
+/// Remembers what the engine reported.
+#[derive(Default)]
+pub struct Log {
+    pub refused: Vec<(u16, Quota, u64, u32)>,
+}
+
+impl Daemon for Log {
+    fn quota_refused(&mut self, domid: Domid, quota: Quota, wanted: u64, limit: u32) {
+        self.refused.push((domid.get(), quota, wanted, limit));
+    }
+}
+
+/// The host of a test.
+pub struct Host {
+    pub engine: Engine,
+    pub domains: Domains,
+    pub log: Log,
+    inboxes: BTreeMap<ConnectionId, Vec<Seen>>,
+    next_id: u64,
+}
+
+/// A message from the engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    Reply(String),
+    Event(String, String),
+}
+
+impl Host {
+    pub fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            engine: Engine::new(&Settings { limits, ..Settings::default() }),
+            domains: Domains::default(),
+            log: Log::default(),
+            inboxes: BTreeMap::new(),
+            next_id: 1,
+        }
+    }
+
+    /// A privileged client on the socket.
+    pub fn socket(&mut self) -> ConnectionId {
+        self.engine.connect_socket(&mut self.log)
+    }
+
+    /// Creates a domain and introduces it; its ring.
+    pub fn guest(&mut self, domid: u16) -> ConnectionId {
+        self.create(domid);
+        let tool = self.socket();
+        assert_eq!(self.ask(tool, T::Introduce, &format!("{domid}\x001\x007\x00")), "OK");
+        self.engine.disconnect(tool, &mut self.log);
+        self.engine.ring(Domid::new(domid)).expect("introduced")
+    }
+
+    /// The hypervisor makes a domain, of another identity than any before.
+    pub fn create(&mut self, domid: u16) {
+        self.next_id += 1;
+        let state = DomainState { unique_id: self.next_id, ..DomainState::RUNNING };
+        self.domains.0.insert(domid, state);
+    }
+
+    /// The domain is gone, and the engine is told.
+    pub fn kill(&mut self, domid: u16) {
+        self.domains.0.remove(&domid);
+        self.changed(domid);
+    }
+
+    pub fn changed(&mut self, domid: u16) {
+        let mut outside =
+            Outside { hypervisor: &mut self.domains, daemon: &mut self.log, now: Duration::ZERO };
+        self.engine.domain_changed(Domid::new(domid), &mut outside);
+    }
+
+    pub fn turn(&mut self, id: ConnectionId) -> Turn {
+        let mut outside =
+            Outside { hypervisor: &mut self.domains, daemon: &mut self.log, now: Duration::ZERO };
+        self.engine.turn(id, &mut outside)
+    }
+
+    /// Feeds a request without giving a turn.
+    pub fn send(&mut self, id: ConnectionId, kind: T, transaction: u32, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        assert!(message::encode(&mut bytes, kind, 7, transaction, &[payload]));
+        self.engine.receive(id, &bytes);
+    }
+
+    /// Takes what the engine has for a client.
+    pub fn collect(&mut self, id: ConnectionId) {
+        let mut decoder = Decoder::new();
+        while !self.engine.output(id).is_empty() {
+            let output = self.engine.output(id);
+            decoder.push(output);
+            let count = output.len();
+            self.engine.sent(id, count);
+        }
+        while let Some(message) = decoder.next_message().unwrap() {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let seen = if message.header.kind == T::WatchEvent.number() {
+                let mut parts = message.payload.split(|&byte| byte == 0);
+                let mut next = || text(parts.next().unwrap());
+                Seen::Event(next(), next())
+            } else {
+                let payload = text(message.payload);
+                Seen::Reply(payload.strip_suffix('\0').unwrap_or(&payload).to_owned())
+            };
+            self.inboxes.entry(id).or_default().push(seen);
+        }
+    }
+
+    /// One request in a transaction and its reply; NULs inside stay.
+    pub fn ask_in(
+        &mut self,
+        id: ConnectionId,
+        t: u32,
+        kind: T,
+        payload: impl AsRef<[u8]>,
+    ) -> String {
+        self.send(id, kind, t, payload.as_ref());
+        self.turn(id);
+        self.collect(id);
+        let inbox = self.inboxes.entry(id).or_default();
+        let at = inbox.iter().position(|seen| matches!(seen, Seen::Reply(_))).expect("a reply");
+        match inbox.remove(at) {
+            Seen::Reply(reply) => reply,
+            Seen::Event(..) => unreachable!(),
+        }
+    }
+
+    /// One request and its reply.
+    pub fn ask(&mut self, id: ConnectionId, kind: T, payload: impl AsRef<[u8]>) -> String {
+        self.ask_in(id, 0, kind, payload)
+    }
+
+    pub fn write(&mut self, id: ConnectionId, path: &str, value: &str) -> String {
+        self.ask(id, T::Write, format!("{path}\0{value}"))
+    }
+
+    pub fn read(&mut self, id: ConnectionId, path: &str) -> String {
+        self.ask(id, T::Read, format!("{path}\0"))
+    }
+
+    pub fn rm(&mut self, id: ConnectionId, path: &str) -> String {
+        self.ask(id, T::Rm, format!("{path}\0"))
+    }
+
+    /// Sets permissions, given with blanks between.
+    pub fn chmod(&mut self, id: ConnectionId, path: &str, permissions: &str) -> String {
+        let permissions = permissions.replace(' ', "\0");
+        self.ask(id, T::SetPerms, format!("{path}\0{permissions}\0"))
+    }
+
+    /// Permissions, with blanks between.
+    pub fn permissions(&mut self, id: ConnectionId, path: &str) -> String {
+        self.ask(id, T::GetPerms, format!("{path}\0")).replace('\0', " ")
+    }
+
+    /// Registers a watch and takes its first event.
+    pub fn watch(&mut self, id: ConnectionId, path: &str, token: &str) {
+        assert_eq!(self.ask(id, T::Watch, format!("{path}\0{token}\0")), "OK");
+        let events = self.events(id);
+        assert!(events.contains(&(path.to_owned(), token.to_owned())), "{events:?}");
+    }
+
+    pub fn begin(&mut self, id: ConnectionId) -> u32 {
+        self.ask(id, T::TransactionStart, "\0").parse().expect("a transaction id")
+    }
+
+    pub fn commit(&mut self, id: ConnectionId, transaction: u32) -> String {
+        self.ask_in(id, transaction, T::TransactionEnd, "T\0")
+    }
+
+    /// The events a client got since last asked.
+    pub fn events(&mut self, id: ConnectionId) -> Vec<(String, String)> {
+        self.collect(id);
+        let events = self.inboxes.remove(&id).unwrap_or_default().into_iter();
+        events
+            .map(|seen| match seen {
+                Seen::Event(path, token) => (path, token),
+                Seen::Reply(reply) => panic!("an unexpected reply: {reply}"),
+            })
+            .collect()
+    }
+
+    /// The paths of those events.
+    pub fn paths(&mut self, id: ConnectionId) -> Vec<String> {
+        self.events(id).into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Everything a client got, in order.
+    pub fn all(&mut self, id: ConnectionId) -> Vec<Seen> {
+        self.collect(id);
+        self.inboxes.remove(&id).unwrap_or_default()
+    }
+
+    /// The engine's own check: the accounts agree with a recount.
+    pub fn check(&mut self) {
+        let tool = self.socket();
+        assert_eq!(self.ask(tool, T::Control, "check\0"), "OK");
+        self.engine.disconnect(tool, &mut self.log);
+    }
+}

@@ -1,0 +1,158 @@
+//! Transactions: what they see, when they go through, when not.
+
+mod support;
+
+use support::{Host, T};
+
+#[test]
+fn a_transaction_sees_a_snapshot_and_its_own_changes() {
+    let mut host = Host::new();
+    let (a, b) = (host.socket(), host.socket());
+    host.write(a, "/x", "old");
+    let t = host.begin(a);
+    host.write(b, "/x", "new");
+    host.write(b, "/y", "new");
+    assert_eq!(host.ask_in(a, t, T::Read, "/x\0"), "old");
+    assert_eq!(host.ask_in(a, t, T::Read, "/y\0"), "ENOENT");
+    host.ask_in(a, t, T::Write, "/z\0mine");
+    assert_eq!(host.ask_in(a, t, T::Read, "/z\0"), "mine");
+    assert_eq!(host.read(b, "/z"), "ENOENT");
+    assert_eq!(host.commit(a, t), "EAGAIN");
+    assert_eq!(host.commit(a, t), "ENOENT", "the id is gone after a failure too");
+}
+
+/// What `inside` does in a transaction while `outside` happens, and how it ends.
+fn race(inside: &[(T, &str)], outside: &[(T, &str)]) -> String {
+    let mut host = Host::new();
+    let (a, b) = (host.socket(), host.socket());
+    for path in ["/d/one", "/d/two", "/other"] {
+        host.write(a, path, "0");
+    }
+    let t = host.begin(a);
+    for &(kind, payload) in inside {
+        host.ask_in(a, t, kind, payload);
+    }
+    for &(kind, payload) in outside {
+        host.ask(b, kind, payload);
+    }
+    let end = host.commit(a, t);
+    host.check();
+    end
+}
+
+#[test]
+fn only_an_answer_that_changed_is_a_conflict() {
+    let write = |payload| (T::Write, payload);
+    let read = |payload| (T::Read, payload);
+    let list = (T::Directory, "/d\0");
+    let fine: [(&[_], &[_]); 9] = [
+        // Siblings side by side, which is what starting many domains at once does.
+        (&[write("/d/new\0v")], &[write("/d/else\0v")]),
+        (&[read("/d/one\0"), write("/d/one\0v")], &[write("/d/two\0v")]),
+        // Nobody was told what was overwritten.
+        (&[write("/d/one\0v")], &[write("/d/one\0w")]),
+        // The answer is the same although the node is another.
+        (&[read("/d/one\0"), write("/x\0v")], &[write("/d/one\x000")]),
+        (&[list, write("/x\0v")], &[write("/d/one\0w")]),
+        (&[read("/d\0"), write("/x\0v")], &[write("/d/more\0w")]),
+        // A transaction that changes nothing is as if it happened at its start.
+        (&[read("/d/one\0"), list], &[write("/d/one\0w"), (T::Rm, "/d/two\0")]),
+        (&[(T::Rm, "/d/one\0")], &[(T::Rm, "/d/two\0")]),
+        (&[(T::Mkdir, "/d/one\0")], &[write("/d/one\0w")]),
+    ];
+    for (inside, outside) in fine {
+        assert_eq!(race(inside, outside), "OK", "{inside:?} against {outside:?}");
+    }
+    let conflicts: [(&[_], &[_]); 5] = [
+        (&[read("/d/one\0"), write("/x\0v")], &[write("/d/one\0w")]),
+        (&[list, write("/x\0v")], &[write("/d/more\0w")]),
+        // A refusal is an answer too.
+        (&[read("/none\0"), write("/x\0v")], &[write("/none\0w")]),
+        (&[(T::GetPerms, "/d\0"), write("/x\0v")], &[(T::SetPerms, "/d\0b0\0")]),
+        (&[(T::Rm, "/d/one/none\0"), write("/x\0v")], &[(T::Rm, "/d\0")]),
+    ];
+    for (inside, outside) in conflicts {
+        assert_eq!(race(inside, outside), "EAGAIN", "{inside:?} against {outside:?}");
+    }
+}
+
+#[test]
+fn a_merge_keeps_what_both_did() {
+    let mut host = Host::new();
+    let (a, b) = (host.socket(), host.socket());
+    host.write(a, "/d", "");
+    let t = host.begin(a);
+    host.ask_in(a, t, T::Write, "/d/a\0v");
+    host.write(b, "/d/b", "v");
+    assert_eq!(host.commit(a, t), "OK");
+    assert_eq!(host.ask(a, T::Directory, "/d\0"), "b\0a");
+    host.check();
+}
+
+/// XSA-322 again: the number in a list set inside names another domain by now.
+#[test]
+fn a_death_in_between_is_noticed() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.guest(5);
+    host.write(tool, "/n", "v");
+    let t = host.begin(tool);
+    assert_eq!(host.ask_in(tool, t, T::SetPerms, "/n\0n0\0r5\0"), "OK");
+    host.kill(5);
+    let reborn = host.guest(5);
+    assert_eq!(host.commit(tool, t), "OK");
+    assert_eq!(host.read(reborn, "/n"), "v", "the list was set for the domain of that number now");
+
+    let t = host.begin(tool);
+    assert_eq!(host.ask_in(tool, t, T::SetPerms, "/n\0n5\0"), "OK");
+    host.kill(5);
+    assert_eq!(host.commit(tool, t), "EAGAIN", "its owner would be refused now");
+}
+
+/// XSA-421: creations and removals inside count one by one.
+#[test]
+fn quotas_hold_inside() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.write(tool, "/g", "");
+    host.chmod(tool, "/g", "n5");
+    assert_eq!(host.ask(tool, T::SetQuota, "5\0nodes\x003\0"), "OK");
+    let t = host.begin(guest);
+    assert_eq!(host.ask_in(guest, t, T::Write, "/g/a\0v"), "OK");
+    assert_eq!(host.ask_in(guest, t, T::Write, "/g/b/c\0v"), "ENOSPC", "two more than allowed");
+    assert_eq!(host.ask_in(guest, t, T::Write, "/g/b\0v"), "OK");
+    assert_eq!(host.ask_in(guest, t, T::Mkdir, "/g/c\0"), "ENOSPC");
+    assert_eq!(host.ask_in(guest, t, T::Rm, "/g/b\0"), "OK");
+    assert_eq!(host.ask_in(guest, t, T::Mkdir, "/g/c\0"), "OK");
+    assert_eq!(host.commit(guest, t), "OK");
+    assert_eq!(host.write(guest, "/g/d", ""), "ENOSPC");
+    host.check();
+    let nodes = xenstore_engine::Quota::Nodes;
+    assert_eq!(host.log.refused[0], (5, nodes, 4, 3), "every refusal is reported");
+}
+
+/// XSA-484: what a request needs for its reply must not go with the transaction.
+#[test]
+fn watches_and_transactions_can_be_reset_from_inside_one() {
+    let mut host = Host::new();
+    let client = host.socket();
+    host.watch(client, "/a", "t");
+    let t = host.begin(client);
+    assert_eq!(host.ask_in(client, t, T::ResetWatches, "\0"), "OK");
+    assert_eq!(host.commit(client, t), "ENOENT");
+    host.write(client, "/a", "v");
+    assert_eq!(host.paths(client), [""; 0]);
+}
+
+#[test]
+fn transactions_have_their_own_errors() {
+    let mut host = Host::new();
+    let client = host.socket();
+    let t = host.begin(client);
+    assert_eq!(host.ask_in(client, t, T::TransactionStart, "\0"), "EBUSY");
+    assert_eq!(host.ask_in(client, 99, T::TransactionStart, "\0"), "ENOENT");
+    assert_eq!(host.ask_in(client, t, T::TransactionEnd, "X\0"), "EINVAL");
+    assert_eq!(host.ask(client, T::TransactionEnd, "T\0"), "ENOENT");
+    assert_eq!(host.ask_in(client, 99, T::Watch, "/a\0t\0"), "OK", "watches know no transactions");
+    assert_eq!(host.commit(client, t), "OK");
+}
