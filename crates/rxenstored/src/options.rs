@@ -6,6 +6,7 @@
 //! neither of them knows is an error.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -211,31 +212,47 @@ impl FromStr for TraceControl {
     }
 }
 
+/// What ends a start before it begins.
+#[derive(Debug)]
+pub enum Early {
+    /// `--help`, and its text.
+    Help(String),
+    /// `--version`, or wrong usage.
+    Other(clap::Error),
+}
+
 /// Reads the command line, the program's name first.
 ///
 /// # Errors
 ///
-/// Wrong usage, and what ends a start early without being wrong: `--help` and
-/// `--version`. [`report`] prints either.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
+/// Wrong usage, and what ends a start early without being wrong; [`report`] prints
+/// either.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Early> {
     let args = args.into_iter().map(|arg| {
         // OCaml's argument parser, and so oxenstored, takes this spelling too.
         if arg == OsStr::new("-help") { OsString::from("--help") } else { arg }
     });
-    let options = Options::try_parse_from(args)?;
+    let options = Options::try_parse_from(args).map_err(Early::Other)?;
     if options.help && !options.live {
-        let text = Options::command().render_help();
-        return Err(clap::Error::raw(clap::error::ErrorKind::DisplayHelp, text));
+        return Err(Early::Help(Options::command().render_help().to_string()));
     }
     Ok(options)
 }
 
-/// Prints what ended the reading of the command line: help and version on stdout
-/// with status 0, errors on stderr with status 2.
-pub fn report(early: &clap::Error) -> ExitCode {
+/// Prints what ended a start: help and version on stdout with status 0, errors on
+/// stderr with status 2.
+pub fn report(early: &Early) -> ExitCode {
     // With stdout or stderr closed there is nobody left to tell.
-    let _ = early.print();
-    if early.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    match early {
+        Early::Help(text) => {
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Early::Other(error) => {
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -243,7 +260,7 @@ mod tests {
     use super::*;
     use crate::limits::Quota;
 
-    fn options(line: &str) -> Result<Options, clap::Error> {
+    fn options(line: &str) -> Result<Options, Early> {
         parse(format!("rxenstored {line}").split_whitespace().map(OsString::from))
     }
 
@@ -297,9 +314,10 @@ mod tests {
     #[test]
     fn help_in_every_spelling() {
         for spelling in ["-h", "-H", "--help", "-help"] {
-            let early = options(spelling).unwrap_err();
-            assert_eq!(early.kind(), clap::error::ErrorKind::DisplayHelp);
-            assert!(early.to_string().contains("--no-domain-init"));
+            let Err(Early::Help(text)) = options(spelling) else {
+                panic!("{spelling} is not understood");
+            };
+            assert!(text.contains("--no-domain-init"));
         }
     }
 
@@ -325,7 +343,7 @@ mod tests {
             "--pid-file",
         ] {
             let early = options(line).unwrap_err();
-            assert!(early.use_stderr(), "{line}");
+            assert!(matches!(early, Early::Other(error) if error.use_stderr()), "{line}");
         }
     }
 

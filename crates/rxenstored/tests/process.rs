@@ -398,6 +398,7 @@ fn help_and_version() {
     for option in ["--help", "-H", "-h", "-help"] {
         let output = host.output(&[option]);
         assert!(output.status.success());
+        assert!(stdout(&output).starts_with("The store of a Xen host"), "{option}");
         assert!(stdout(&output).contains("--quota-soft"), "{option}");
     }
     let version = concat!("rxenstored ", env!("CARGO_PKG_VERSION"), "\n");
