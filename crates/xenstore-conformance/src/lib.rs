@@ -1,0 +1,27 @@
+//! Does a store daemon answer as the ones in the field do?
+//!
+//! Three daemons were asked and their answers written down. Here the same is asked of
+//! rxenstored, and every difference has to have a name and a reason.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`target`] | what is tested: something to connect to |
+//! | [`engine_target`] | the engine by itself |
+//! | [`message`] | requests, well-formed or not, and what comes back |
+//! | [`recording`] | recorded conversations |
+//! | [`replay`], [`canonical`] | having them again, in a form that can be compared |
+//! | [`rules`], [`exceptions`] | deliberate differences |
+//! | [`verdict`], [`report`] | what a run came to, for the test and for people |
+
+#![forbid(unsafe_code)]
+
+pub mod canonical;
+pub mod engine_target;
+pub mod exceptions;
+pub mod message;
+pub mod recording;
+pub mod replay;
+pub mod report;
+pub mod rules;
+pub mod target;
+pub mod verdict;

@@ -1,0 +1,76 @@
+//! The documentation of the differences, written from the rules and a run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs, io};
+
+use crate::rules::Rule;
+use crate::verdict::Tally;
+
+/// The text of `docs/conformance/exceptions.md`.
+pub fn exceptions(tally: &Tally, scenarios: usize) -> String {
+    let mut text = format!(
+        "\
+# Where rxenstored answers otherwise than C xenstored
+
+<!-- Written by the tests of xenstore-conformance: UPDATE_DOCS=1 cargo test -p xenstore-conformance -->
+
+{scenarios} recorded conversations with C xenstored (4.23), {} steps, were replayed.
+{} steps came out as recorded: the same replies, the same events to the same clients in
+the same order. The others differ on purpose:
+
+| steps | rule |
+|---|---|
+",
+        tally.steps, tally.equal,
+    );
+    for &rule in Rule::ALL {
+        let _ = writeln!(text, "| {} | {} |", tally.covered(rule), rule.title());
+    }
+    for (&rule, scenarios) in &tally.by_rule {
+        let _ = write!(
+            text,
+            "
+## {}
+
+* C xenstored: {}
+* oxenstored: {}
+* rxenstored: {}
+
+{}
+
+",
+            rule.title(),
+            rule.c(),
+            rule.ocaml(),
+            rule.ours(),
+            rule.reason(),
+        );
+        text += &steps(scenarios);
+    }
+    text
+}
+
+/// A table of scenarios and their steps.
+fn steps(scenarios: &BTreeMap<String, Vec<u32>>) -> String {
+    let mut text = String::from("| scenario | steps |\n|---|---|\n");
+    for (scenario, steps) in scenarios {
+        let steps: Vec<_> = steps.iter().map(u32::to_string).collect();
+        let _ = writeln!(text, "| {scenario} | {} |", steps.join(", "));
+    }
+    text
+}
+
+/// Compares a file of the documentation with what it should be, or writes it if the
+/// environment says `UPDATE_DOCS=1`. Whether it is up to date now.
+pub fn check_or_write(file: &Path, text: &str) -> io::Result<bool> {
+    if env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        fs::write(file, text)?;
+        return Ok(true);
+    }
+    Ok(fs::read_to_string(file).is_ok_and(|found| found == text))
+}
