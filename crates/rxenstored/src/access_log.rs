@@ -10,67 +10,16 @@
 //! ```
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+use xenstore_engine::{Incident, Origin, Transport};
+use xenstore_wire::{Errno, MessageType};
 
 use crate::clock::{Clock, write_timestamp};
 use crate::config::AccessLogSettings;
 use crate::log_sink::LogSink;
 use crate::syslog::Severity;
-
-/// Who did something, or to whom it happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// Number of the socket connection, from 1.
-    pub connection: u32,
-    /// The domain, for a ring.
-    pub domid: u16,
-    /// Whether it is a socket and not a ring.
-    pub is_socket: bool,
-    /// The transaction, 0 outside of any.
-    pub transaction: u32,
-}
-
-/// Something worth a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Incident<'a> {
-    /// A connection began.
-    Connected,
-    /// A connection ended.
-    Disconnected,
-    /// A request came in.
-    Request {
-        /// Number of the message type.
-        kind: u32,
-        /// The payload as received.
-        payload: &'a [u8],
-    },
-    /// A request was answered by an error.
-    Refused {
-        /// Number of the request's message type.
-        kind: u32,
-        /// The error's name on the wire, such as `ENOENT`.
-        error: &'a str,
-    },
-    /// A watch event was sent.
-    Event {
-        /// The path as the watcher sees it.
-        path: &'a str,
-        /// The watch's token.
-        token: &'a [u8],
-    },
-    /// A transaction that had changed something was committed.
-    Committed {
-        /// It was merged with what happened beside it.
-        merged: bool,
-    },
-    /// A transaction failed because of what happened beside it.
-    Conflict,
-}
-
-/// Is told what happens in the store.
-pub trait Observer {
-    /// Takes note of it.
-    fn note(&mut self, origin: &Origin, incident: &Incident<'_>);
-}
 
 /// The access log.
 #[derive(Debug)]
@@ -107,6 +56,25 @@ impl AccessLog {
         log
     }
 
+    /// Opens a log of everything at `path`, as `-T` and `CONTROL logfile` ask for.
+    pub fn trace(path: &Path) -> Self {
+        let mut settings = AccessLogSettings::default();
+        settings.trace_to(path.to_owned(), true);
+        Self::open(&settings, SystemTime::now)
+    }
+
+    /// Writes a line that somebody asked for, whatever is logged otherwise.
+    pub fn print(&mut self, text: &[u8]) {
+        let line = &mut self.line;
+        line.clear();
+        line.push(b'[');
+        write_timestamp(line, (self.clock)());
+        line.extend_from_slice(b"]  ");
+        push_escaped(line, text, self.sink.chars().unwrap_or(usize::MAX));
+        let outcome = self.sink.write_line(Severity::Informational, &mut self.line);
+        self.report(outcome);
+    }
+
     /// Opens its file anew, on SIGHUP.
     pub fn reopen(&mut self) {
         self.failing = false;
@@ -134,9 +102,8 @@ impl AccessLog {
         let class = match incident {
             Incident::Request { kind, .. } => operation(*kind).1,
             // oxenstored lists a merge among the reads.
-            Incident::Committed { merged: true } | Incident::Refused { error: "ENOENT", .. } => {
-                Class::Read
-            }
+            Incident::Committed { merged: true }
+            | Incident::Refused { errno: Errno::NoEnt, .. } => Class::Read,
             _ => Class::Always,
         };
         match class {
@@ -163,8 +130,8 @@ impl AccessLog {
             // oxenstored leaves out what is much the same for all transactions.
             Incident::Request { kind, .. } if operation(*kind).1 == Class::Transaction => {}
             Incident::Request { payload, .. } => push_escaped(line, payload, end),
-            Incident::Refused { error, .. } => {
-                line.extend_from_slice(error.as_bytes());
+            Incident::Refused { errno, .. } => {
+                line.extend_from_slice(errno.name().as_bytes());
                 line.push(b' ');
             }
             Incident::Event { path, token } => {
@@ -181,8 +148,9 @@ impl AccessLog {
     }
 }
 
-impl Observer for AccessLog {
-    fn note(&mut self, origin: &Origin, incident: &Incident<'_>) {
+impl AccessLog {
+    /// Takes note of something, if it is of a kind that is logged.
+    pub fn note(&mut self, origin: &Origin, incident: &Incident<'_>) {
         if !self.is_wanted(incident) {
             return;
         }
@@ -207,44 +175,47 @@ fn label(incident: &Incident<'_>) -> &'static str {
 }
 
 /// The word for a request, and when it is logged.
-fn operation(kind: u32) -> (&'static str, Class) {
+fn operation(kind: Option<MessageType>) -> (&'static str, Class) {
     use Class::{Always, Read, Special, Transaction};
+    use MessageType as T;
+    let Some(kind) = kind else {
+        return ("invalid", Always);
+    };
     match kind {
-        0 => ("debug", Always),
-        1 => ("directory", Read),
-        2 => ("read", Read),
-        3 => ("getperms", Read),
-        4 => ("watch", Always),
-        5 => ("unwatch", Always),
-        6 => ("t start", Transaction),
-        7 => ("t end", Transaction),
-        8 => ("introduce", Special),
-        9 => ("release", Special),
-        10 => ("getdomain", Special),
-        11 => ("write", Always),
-        12 => ("mkdir", Always),
-        13 => ("rm", Always),
-        14 => ("setperms", Always),
-        17 => ("is introduced", Special),
-        18 => ("resume", Special),
-        19 => ("settarget", Always),
-        21 => ("reset watches", Always),
+        T::Control => ("debug", Always),
+        T::Directory => ("directory", Read),
+        T::Read => ("read", Read),
+        T::GetPerms => ("getperms", Read),
+        T::Watch => ("watch", Always),
+        T::Unwatch => ("unwatch", Always),
+        T::TransactionStart => ("t start", Transaction),
+        T::TransactionEnd => ("t end", Transaction),
+        T::Introduce => ("introduce", Special),
+        T::Release => ("release", Special),
+        T::GetDomainPath => ("getdomain", Special),
+        T::Write => ("write", Always),
+        T::Mkdir => ("mkdir", Always),
+        T::Rm => ("rm", Always),
+        T::SetPerms => ("setperms", Always),
+        T::IsDomainIntroduced => ("is introduced", Special),
+        T::Resume => ("resume", Special),
+        T::SetTarget => ("settarget", Always),
+        T::ResetWatches => ("reset watches", Always),
         // From here on words of our own: oxenstored does not have these requests.
-        22 => ("directory part", Read),
-        23 => ("get feature", Special),
-        24 => ("set feature", Always),
-        25 => ("get quota", Special),
-        26 => ("set quota", Always),
-        _ => ("invalid", Always),
+        T::DirectoryPart => ("directory part", Read),
+        T::GetFeature => ("get feature", Special),
+        T::SetFeature => ("set feature", Always),
+        T::GetQuota => ("get quota", Special),
+        T::SetQuota => ("set quota", Always),
+        T::WatchEvent | T::Error => ("invalid", Always),
     }
 }
 
 fn push_origin(line: &mut Vec<u8>, origin: &Origin) {
     // Writing to a Vec cannot fail.
-    let _ = if origin.is_socket {
-        write!(line, "A{}", origin.connection)
-    } else {
-        write!(line, "D{}", origin.domid)
+    let _ = match origin.transport {
+        Transport::Socket(number) => write!(line, "A{number}"),
+        Transport::Ring => write!(line, "D{}", origin.domid),
     };
     if origin.transaction != 0 {
         let _ = write!(line, ".{}", origin.transaction);
@@ -283,19 +254,23 @@ fn push_escaped(line: &mut Vec<u8>, data: &[u8], end: usize) {
 mod tests {
     use super::*;
     use crate::config::Destination;
-    use std::path::Path;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
+    use xenstore_wire::Domid;
 
     fn clock() -> SystemTime {
         // 2026-11-22T10:40:13.514Z
         SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_344_013_514)
     }
 
-    const DOM0: Origin = Origin { connection: 0, domid: 0, is_socket: false, transaction: 0 };
-    const SOCKET: Origin = Origin { connection: 1, domid: 0, is_socket: true, transaction: 0 };
+    const DOM0: Origin = Origin { transport: Transport::Ring, domid: Domid::DOM0, transaction: 0 };
+    const SOCKET: Origin = Origin { transport: Transport::Socket(1), ..DOM0 };
 
     fn request(kind: u32, payload: &[u8]) -> Incident<'_> {
-        Incident::Request { kind, payload }
+        Incident::Request { kind: MessageType::from_number(kind), payload }
+    }
+
+    fn refused(errno: Errno) -> Incident<'static> {
+        Incident::Refused { kind: Some(MessageType::Read), errno }
     }
 
     /// The lines of a log with the given classes, without timestamps.
@@ -318,13 +293,13 @@ mod tests {
     #[test]
     fn lines_are_those_of_a_recorded_host() {
         let in_transaction = Origin { transaction: 1, ..SOCKET };
-        let late = Origin { connection: 11, ..in_transaction };
+        let late = Origin { transport: Transport::Socket(11), ..in_transaction };
         let written = lines(
             [true; 3],
             &[
                 (DOM0, request(4, b"memory/target\0FFFFFFFF82BB1520\0")),
                 (DOM0, Incident::Event { path: "memory/target", token: b"FFFFFFFF82BB1520" }),
-                (DOM0, Incident::Refused { kind: 2, error: "ENOENT" }),
+                (DOM0, refused(Errno::NoEnt)),
                 (in_transaction, request(6, b"\0")),
                 (DOM0, request(11, b"control/feature-poweroff\x001")),
                 (in_transaction, request(7, b"T\0")),
@@ -368,7 +343,7 @@ mod tests {
         assert_eq!(count([false, true, false]) - always, 2);
         assert_eq!(count([false, false, true]) - always, 7);
 
-        let errors = ["ENOENT", "EACCES"].map(|error| (DOM0, Incident::Refused { kind: 2, error }));
+        let errors = [Errno::NoEnt, Errno::Acces].map(|errno| (DOM0, refused(errno)));
         assert_eq!(lines([false, true, true], &errors).len(), 1);
         assert_eq!(lines([true, false, false], &errors).len(), 2);
     }

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use xenstore_engine::Settings;
+use xenstore_wire::Domid;
+
 use crate::limits::{Limits, Quota};
 use crate::options::{LogFormat, LogLevel, Options};
 use crate::oxenstored_conf::{self, Problem};
@@ -184,6 +187,16 @@ pub struct AccessLogSettings {
     pub special_ops: bool,
 }
 
+impl AccessLogSettings {
+    /// Makes it a trace: a log to this file, of everything if `all`.
+    pub fn trace_to(&mut self, path: PathBuf, all: bool) {
+        self.log.destination = Destination::File(path);
+        self.read_ops |= all;
+        self.transactions_ops |= all;
+        self.special_ops |= all;
+    }
+}
+
 /// What the process inherits besides its arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -314,6 +327,17 @@ impl Default for AccessLogSettings {
 }
 
 impl Config {
+    /// What the engine is told of this.
+    pub fn engine_settings(&self) -> Settings {
+        let program = std::env::current_exe().unwrap_or_default();
+        Settings {
+            limits: self.limits.engine_limits(),
+            privileged: self.domains.control_domid.map_or(Domid::DOM0, Domid::new),
+            // Toolstacks read here what serves them, as with oxenstored.
+            served_by: program.to_string_lossy().into_owned(),
+        }
+    }
+
     /// Puts all sources together; reads the configuration file.
     pub fn load(options: &Options, environment: Environment) -> Result<Self, ConfigError> {
         let mut config = Self::default();
@@ -414,11 +438,7 @@ impl Config {
         if let Some(path) = &options.trace_file {
             let io = options.trace_control.iter().rfind(|control| control.io);
             let io = io.is_none_or(|control| control.on);
-            let access = logs.access.get_or_insert_default();
-            access.log.destination = Destination::File(absolute(path)?);
-            access.read_ops |= io;
-            access.transactions_ops |= io;
-            access.special_ops |= io;
+            logs.access.get_or_insert_default().trace_to(absolute(path)?, io);
         }
         if options.no_access_log {
             logs.access = None;

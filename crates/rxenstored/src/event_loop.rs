@@ -1,20 +1,37 @@
 //! The event loop: waits for file descriptors and serves what is ready.
 //!
-//! For now it knows the listening socket, whose connections it closes at once, and
-//! signals. Connections, rings and the engine take their places here.
+//! A round has four steps. Whoever has bytes is read once. Everybody with requests
+//! gets one turn, a bounded share; who has more left waits for the next round, so
+//! nobody gets a second turn while another has work waiting. What the turns produced
+//! is written, one system call a connection. Then the logs are flushed.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use rustix::event::epoll;
+use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
+use rustix::time::Timespec;
 use thiserror::Error;
+use xenstore_engine::{ConnectionId, Engine, Outside, Turn};
+use xenstore_host::NoHypervisor;
 
-use crate::access_log::{AccessLog, Incident, Observer, Origin};
+use crate::access_log::AccessLog;
+use crate::clients::{Clients, Progress};
 use crate::config::Config;
 use crate::logging::Logging;
+use crate::services::Services;
 use crate::signals::{Signal, Signals};
 use crate::socket::Listener;
+
+/// Events taken from the kernel at a time. It hands out ready descriptors in turn, so
+/// a bound here is fair.
+const EVENTS: usize = 256;
+
+/// Clients let in at a time, so that a storm of them does not keep others waiting.
+const ACCEPTS: usize = 64;
 
 /// What the process hands to its event loop. Dropping it removes the socket.
 #[derive(Debug)]
@@ -37,21 +54,49 @@ pub enum EventLoopError {
     Wait(#[source] io::Error),
 }
 
-/// What a ready file descriptor belongs to.
+/// What a ready file descriptor belongs to, as a number that epoll keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Signals,
     Listener,
+    /// The client in this slot.
+    Client(usize),
 }
 
-const TOKENS: [Token; 2] = [Token::Signals, Token::Listener];
+impl Token {
+    fn data(self) -> u64 {
+        match self {
+            Self::Signals => 0,
+            Self::Listener => 1,
+            Self::Client(slot) => slot as u64 + 2,
+        }
+    }
+
+    fn of(data: u64) -> Self {
+        match data {
+            0 => Self::Signals,
+            1 => Self::Listener,
+            slot => usize::try_from(slot - 2).map_or(Self::Client(usize::MAX), Self::Client),
+        }
+    }
+}
 
 /// The event loop.
 #[derive(Debug)]
 pub struct EventLoop {
     epoll: OwnedFd,
-    resources: Resources,
-    accepted: u32,
+    engine: Engine,
+    clients: Clients,
+    services: Services,
+    listener: Option<Listener>,
+    signals: Signals,
+    logging: Logging,
+    debug_dump: PathBuf,
+    started: Instant,
+    /// Connections with requests, in the order of their turns.
+    waiting: VecDeque<ConnectionId>,
+    /// The process is out of file descriptors: nobody is let in until somebody leaves.
+    full: bool,
 }
 
 impl EventLoop {
@@ -60,14 +105,23 @@ impl EventLoop {
     /// # Errors
     ///
     /// The system has no more file descriptors or memory.
-    pub fn new(_config: &Config, resources: Resources) -> Result<Self, EventLoopError> {
+    pub fn new(config: &Config, resources: Resources) -> Result<Self, EventLoopError> {
+        let Resources { listener, signals, access_log, logging } = resources;
         let event_loop = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(wait_error)?,
-            resources,
-            accepted: 0,
+            engine: Engine::new(&config.engine_settings()),
+            clients: Clients::default(),
+            services: Services::new(access_log),
+            listener,
+            signals,
+            logging,
+            debug_dump: config.paths.debug_dump(),
+            started: Instant::now(),
+            waiting: VecDeque::new(),
+            full: false,
         };
-        event_loop.register(&event_loop.resources.signals, Token::Signals)?;
-        if let Some(listener) = &event_loop.resources.listener {
+        event_loop.register(&event_loop.signals, Token::Signals)?;
+        if let Some(listener) = &event_loop.listener {
             event_loop.register(listener, Token::Listener)?;
         }
         Ok(event_loop)
@@ -79,74 +133,184 @@ impl EventLoop {
     ///
     /// It cannot wait for events any more.
     pub fn run(&mut self) -> Result<(), EventLoopError> {
-        let mut events = Vec::with_capacity(64);
-        let mut leave = false;
-        while !leave {
-            events.clear();
-            let buffer = rustix::buffer::spare_capacity(&mut events);
-            match epoll::wait(&self.epoll, buffer, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(wait_error(error)),
-            }
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            self.wait(&mut events)?;
             for event in &events {
-                let ready = event.data.u64();
-                match TOKENS.into_iter().find(|token| *token as u64 == ready) {
-                    Some(Token::Signals) => leave |= self.handle_signals(),
-                    Some(Token::Listener) => self.accept(),
-                    None => {}
+                match Token::of(event.data.u64()) {
+                    Token::Signals => {
+                        if self.handle_signals() {
+                            return Ok(());
+                        }
+                    }
+                    Token::Listener => self.accept(),
+                    Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
-            if let Some(log) = &mut self.resources.access_log {
-                log.flush();
-            }
+            self.give_turns();
+            self.write_output();
+            self.services.flush();
         }
-        Ok(())
     }
 
-    fn register(&self, source: &impl AsFd, token: Token) -> Result<(), EventLoopError> {
-        let data = epoll::EventData::new_u64(token as u64);
-        epoll::add(&self.epoll, source, data, epoll::EventFlags::IN).map_err(wait_error)
+    /// Waits for something to do; only looks if somebody is waiting for a turn already.
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = (!self.waiting.is_empty()).then_some(&at_once);
+        events.clear();
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(wait_error(error)),
+        }
     }
 
     /// Does what signals ask for; whether it is time to leave.
     fn handle_signals(&mut self) -> bool {
         let mut leave = false;
-        for signal in self.resources.signals.take() {
+        for signal in self.signals.take() {
             tracing::info!(?signal, "signal");
             match signal {
                 Signal::ReopenLogs => {
-                    self.resources.logging.reopen();
-                    if let Some(log) = &mut self.resources.access_log {
-                        log.reopen();
-                    }
+                    self.logging.reopen();
+                    self.services.reopen();
                 }
-                // The engine's dump goes to `Config::paths.debug_dump()`.
-                Signal::DumpStore => tracing::warn!("there is no store to dump yet"),
+                Signal::DumpStore => self.dump_store(),
                 Signal::Terminate => leave = true,
             }
         }
         leave
     }
 
+    fn dump_store(&self) {
+        let path = &self.debug_dump;
+        match std::fs::write(path, self.engine.dump()) {
+            Ok(()) => tracing::info!(?path, "store dumped"),
+            Err(error) => tracing::warn!(?path, %error, "store cannot be dumped"),
+        }
+    }
+
     fn accept(&mut self) {
-        let Some(listener) = &self.resources.listener else {
-            return;
-        };
-        match listener.accept() {
-            Ok(None) => return,
-            Ok(Some(connection)) => drop(connection),
-            Err(error) => {
-                tracing::warn!(%error, "connection cannot be accepted");
+        for _ in 0..ACCEPTS {
+            let Some(listener) = &self.listener else {
                 return;
+            };
+            match listener.accept() {
+                Ok(None) => return,
+                Ok(Some(socket)) => self.let_in(socket),
+                Err(error) => {
+                    tracing::warn!(%error, clients = self.clients.count(), "client not let in");
+                    self.close_door();
+                    return;
+                }
             }
         }
-        self.accepted = self.accepted.wrapping_add(1);
-        let origin =
-            Origin { connection: self.accepted, domid: 0, is_socket: true, transaction: 0 };
-        if let Some(log) = &mut self.resources.access_log {
-            log.note(&origin, &Incident::Connected);
-            log.note(&origin, &Incident::Disconnected);
+    }
+
+    fn let_in(&mut self, socket: OwnedFd) {
+        let id = self.engine.connect_socket(&mut self.services);
+        let data = Token::Client(id.slot()).data();
+        if let Err(error) = self.clients.add(&self.epoll, id, socket, data) {
+            tracing::warn!(%error, "client not let in");
+            self.engine.disconnect(id, &mut self.services);
         }
+    }
+
+    /// Stops listening: without this a full process would spin on a client it cannot
+    /// let in.
+    fn close_door(&mut self) {
+        if let Some(listener) = &self.listener
+            && self.clients.count() > 0
+        {
+            self.full = epoll::delete(&self.epoll, listener).is_ok();
+        }
+    }
+
+    fn open_door(&mut self) {
+        if let Some(listener) = &self.listener
+            && self.full
+        {
+            self.full = self.register(listener, Token::Listener).is_err();
+        }
+    }
+
+    fn client_ready(&mut self, slot: usize, flags: EventFlags) {
+        let Some(id) = self.clients.in_slot(slot) else {
+            return;
+        };
+        // At the end of a connection what waits for it goes first: a client that lags
+        // is not read, not even to find out that it is gone.
+        let over = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        if over || flags.contains(EventFlags::OUT) {
+            self.write(id);
+        }
+        if over || flags.contains(EventFlags::IN) {
+            match self.clients.read(&mut self.engine, id) {
+                Progress::Open => self.wants_turn(id),
+                Progress::Gone => self.drop_client(id),
+            }
+        }
+    }
+
+    /// Puts a connection in line for a turn, once.
+    fn wants_turn(&mut self, id: ConnectionId) {
+        if self.engine.is_ready(id) && self.clients.line_up(id) {
+            self.waiting.push_back(id);
+        }
+    }
+
+    /// One turn for everybody in line.
+    fn give_turns(&mut self) {
+        let now = self.started.elapsed();
+        for _ in 0..self.waiting.len() {
+            let Some(id) = self.waiting.pop_front() else {
+                return;
+            };
+            self.clients.leave_line(id);
+            match self.turn(id, now) {
+                Turn::Idle => {}
+                Turn::More => self.wants_turn(id),
+                Turn::Broken => {
+                    tracing::info!(connection = id.slot(), "connection broke the protocol");
+                    // What was answered before still goes out, if it is taken at once.
+                    self.clients.write(&mut self.engine, id);
+                    self.drop_client(id);
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self, id: ConnectionId, now: Duration) -> Turn {
+        let mut outside =
+            Outside { hypervisor: &mut NoHypervisor, daemon: &mut self.services, now };
+        self.engine.turn(id, &mut outside)
+    }
+
+    fn write_output(&mut self) {
+        for id in self.engine.take_outgoing() {
+            self.write(id);
+        }
+    }
+
+    /// Writes what a client takes. With that out of the way its requests may go on.
+    fn write(&mut self, id: ConnectionId) {
+        self.clients.write(&mut self.engine, id);
+        self.wants_turn(id);
+        let data = Token::Client(id.slot()).data();
+        if let Err(error) = self.clients.adjust_interest(&self.epoll, &self.engine, id, data) {
+            tracing::warn!(%error, "client cannot be waited for");
+            self.drop_client(id);
+        }
+    }
+
+    fn drop_client(&mut self, id: ConnectionId) {
+        self.clients.remove(id);
+        self.engine.disconnect(id, &mut self.services);
+        self.open_door();
+    }
+
+    fn register(&self, source: &impl AsFd, token: Token) -> Result<(), EventLoopError> {
+        let data = epoll::EventData::new_u64(token.data());
+        epoll::add(&self.epoll, source, data, EventFlags::IN).map_err(wait_error)
     }
 }
 

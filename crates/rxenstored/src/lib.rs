@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access_log;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod daemon;
@@ -27,6 +28,7 @@ pub mod options;
 pub mod oxenstored_conf;
 pub mod pid_file;
 pub mod rate_limit;
+pub mod services;
 pub mod signals;
 pub mod socket;
 pub mod syslog;

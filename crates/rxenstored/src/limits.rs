@@ -61,6 +61,27 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The same as the engine names them.
+    pub fn engine_limits(&self) -> xenstore_engine::Limits {
+        use xenstore_engine::Quota as Q;
+        let mut limits = xenstore_engine::Limits::default();
+        for (quota, limit) in [
+            (Q::Nodes, self.nodes),
+            (Q::Watches, self.watches),
+            (Q::Transactions, self.transactions),
+            (Q::TransactionNodes, self.transaction_nodes),
+            (Q::NodePermissions, self.node_permissions),
+            (Q::PathMax, self.path_max),
+            (Q::NodeSize, self.node_size),
+            (Q::Outstanding, self.outstanding),
+            (Q::Memory, self.memory),
+            (Q::SoftMemory, self.soft_memory),
+        ] {
+            limits.set(quota, limit);
+        }
+        limits
+    }
+
     /// Sets one quota, the path length capped as C xenstored caps it.
     pub fn set(&mut self, quota: Quota, value: u32) {
         match quota {

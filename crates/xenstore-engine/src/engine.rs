@@ -25,13 +25,14 @@ pub struct Settings {
     pub limits: Limits,
     /// The control domain; sockets belong to it too.
     pub privileged: Domid,
-    /// The value of `/tool/xenstored`, which tells toolstacks what serves them.
-    pub version: String,
+    /// The value of `/tool/xenstored`, which tells toolstacks what serves them: the
+    /// path of the program, by custom.
+    pub served_by: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), privileged: Domid::DOM0, version: String::new() }
+        Self { limits: Limits::default(), privileged: Domid::DOM0, served_by: String::new() }
     }
 }
 
@@ -74,7 +75,7 @@ impl Engine {
     pub fn new(settings: &Settings) -> Self {
         let mut clock = Clock::default();
         let mut ledger = Ledger::default();
-        let store = Store::new(settings.privileged, &settings.version, &mut clock, &mut ledger);
+        let store = Store::new(settings.privileged, &settings.served_by, &mut clock, &mut ledger);
         let mut domains = Domains::new(settings.privileged, settings.limits);
         domains.book(&mut ledger);
         Self {

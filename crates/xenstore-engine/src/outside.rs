@@ -124,8 +124,8 @@ pub enum Incident<'a> {
     Disconnected,
     /// A client asked for something.
     Request {
-        /// What kind of thing.
-        kind: MessageType,
+        /// What kind of thing; `None` for a type that does not exist.
+        kind: Option<MessageType>,
         /// As it came.
         payload: &'a [u8],
     },

@@ -18,7 +18,7 @@ use crate::quota::Quota;
 use crate::store::{Effect, Operation, Refusal, Reply, live_acl};
 use crate::transaction::Transaction;
 use crate::value::Value;
-use crate::watch::Watch;
+use crate::watch::{Watch, WatchId};
 
 /// What a granted request leads to: its reply, and what to tell others after it.
 struct Granted {
@@ -31,7 +31,9 @@ enum Then {
     /// A change of the store outside any transaction, to be told to watches.
     Tell(Name, Effect),
     /// A new watch, to be fired once.
-    Greet(crate::watch::WatchId),
+    Greet(WatchId),
+    /// This transaction was begun.
+    Begun(u32),
 }
 
 impl From<Reply> for Granted {
@@ -63,20 +65,28 @@ impl Engine {
         outside: &mut Outside<'_>,
     ) {
         let kind = MessageType::from_number(header.kind).filter(|kind| kind.is_request());
-        if let Some(kind) = kind {
-            let incident = Incident::Request { kind, payload };
-            self.observe(id, header.transaction_id, outside.daemon, &incident);
+        let request = Incident::Request { kind, payload };
+        // The start of a transaction is told with the number it gets.
+        if kind != Some(MessageType::TransactionStart) {
+            self.observe(id, header.transaction_id, outside.daemon, &request);
         }
         let outcome = match kind {
             Some(kind) => self.decide(id, kind, &header, payload, outside),
             None => Err(Errno::NoSys.into()),
         };
+        if kind == Some(MessageType::TransactionStart) {
+            let number = match &outcome {
+                Ok(Granted { then: Then::Begun(number), .. }) => *number,
+                _ => header.transaction_id,
+            };
+            self.observe(id, number, outside.daemon, &request);
+        }
         let granted = outcome.and_then(|granted| {
             let kind = kind.unwrap_or(MessageType::Error);
             self.reply(id, kind, &header, &granted.reply).map(|()| granted.then)
         });
         match granted {
-            Ok(Then::Nothing) => {}
+            Ok(Then::Nothing | Then::Begun(_)) => {}
             Ok(Then::Tell(name, effect)) => self.tell_change(&name, &effect, outside.daemon),
             Ok(Then::Greet(watch)) => self.greet(watch, outside.daemon),
             Err(refusal) => self.refuse(id, kind, &header, refusal, outside),
@@ -179,7 +189,7 @@ impl Engine {
             Request::TransactionEnd { commit } => {
                 return self.end(id, caller, transaction, commit, outside);
             }
-            other => return self.administer(caller, other, outside).map(Granted::from),
+            other => return self.administer(caller, &other, outside).map(Granted::from),
         };
         self.operate(id, caller, transaction, operation, outside)
     }
@@ -188,10 +198,10 @@ impl Engine {
     fn administer(
         &mut self,
         caller: Caller,
-        request: Request<'_>,
+        request: &Request<'_>,
         outside: &mut Outside<'_>,
     ) -> Result<Reply, Refusal> {
-        match request {
+        match *request {
             Request::Control { command, arguments } => self.control(command, arguments, outside),
             Request::GetDomainPath(domid) => Ok(text(Path::of_domain(domid))),
             Request::IsDomainIntroduced(domid) => {
@@ -284,7 +294,7 @@ impl Engine {
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, 1);
         }
-        Ok(text(number).into())
+        Ok(Granted { reply: text(number), then: Then::Begun(number) })
     }
 
     fn end(

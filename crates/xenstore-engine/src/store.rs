@@ -161,7 +161,7 @@ impl Store {
     /// What every store has from the start, all of it `owner`'s: a root, `/tool/xenstored`,
     /// which says what serves the host, and the two special names. Every domain may watch
     /// for the death of others; for their arrival only `owner` may.
-    pub fn new(owner: Domid, version: &str, clock: &mut Clock, ledger: &mut Ledger) -> Self {
+    pub fn new(owner: Domid, served_by: &str, clock: &mut Clock, ledger: &mut Ledger) -> Self {
         let private = Acl::owned_by(owner, Access::None);
         let anybody = Permissions {
             owner: Permission::new(Access::None, owner),
@@ -174,9 +174,9 @@ impl Store {
             // The places above are there and the name is free: nothing can fail.
             let _ = tree.insert(above.iter().copied(), name, data, clock.tick());
         };
-        let version = Value::new(version.as_bytes());
+        let served_by = Value::new(served_by.as_bytes());
         add(&mut nodes, &[], "tool", node(&private, Value::EMPTY));
-        add(&mut nodes, &["tool"], "xenstored", node(&private, version));
+        add(&mut nodes, &["tool"], "xenstored", node(&private, served_by));
         add(&mut specials, &[], Special::INTRODUCE_DOMAIN, node(&private, Value::EMPTY));
         let release = Acl::new(&anybody, |_| true);
         add(&mut specials, &[], Special::RELEASE_DOMAIN, node(&release, Value::EMPTY));

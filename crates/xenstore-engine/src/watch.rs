@@ -145,7 +145,7 @@ impl Watches {
 
     /// The watches set on exactly `name`, in order of registration.
     pub fn exactly(&self, name: &Name) -> impl Iterator<Item = WatchId> {
-        self.tree(name).get(name.components()).into_iter().flat_map(|place| place.value()).copied()
+        self.tree(name).get(name.components()).into_iter().flat_map(Node::value).copied()
     }
 
     /// The watched paths strictly below `path` that `removed`, the subtree that was

@@ -316,8 +316,7 @@ fn only_string(payload: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 fn only_domid(payload: &[u8]) -> Result<Domid, Malformed> {
-    let [domid] = exactly(payload, "a domid")?;
-    Ok(Domid::parse(domid)?)
+    Ok(Domid::parse(only_string(payload)?)?)
 }
 
 /// The payload's strings, which must be `N`. Bytes after the last NUL are no string.

@@ -1,0 +1,172 @@
+//! The clients on the socket: their bytes in and out.
+//!
+//! Reading and writing never block and are bounded: a client is read only while the
+//! engine wants its bytes, which it does not while replies wait to be taken.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use xenstore_engine::{ConnectionId, Engine};
+
+/// Bytes read from a client at a time: several of the largest messages.
+const READ_SIZE: usize = 16 * 1024;
+
+/// All clients, found by the engine's number for them.
+#[derive(Debug)]
+pub struct Clients {
+    table: Vec<Option<Client>>,
+    count: usize,
+    scratch: Box<[u8]>,
+}
+
+#[derive(Debug)]
+struct Client {
+    id: ConnectionId,
+    socket: OwnedFd,
+    /// What epoll waits for, besides the end of the connection.
+    interest: EventFlags,
+    /// Whether it is in line for a turn.
+    in_line: bool,
+}
+
+/// What came of reading or writing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// The connection goes on.
+    Open,
+    /// The client is gone.
+    Gone,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self { table: Vec::new(), count: 0, scratch: vec![0; READ_SIZE].into() }
+    }
+}
+
+impl Clients {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes a new client in and has epoll wait for it; `data` is what epoll is to say.
+    pub fn add(
+        &mut self,
+        epoll: &OwnedFd,
+        id: ConnectionId,
+        socket: OwnedFd,
+        data: u64,
+    ) -> io::Result<()> {
+        let interest = EventFlags::IN;
+        epoll::add(epoll, &socket, epoll::EventData::new_u64(data), interest)?;
+        if self.table.len() <= id.slot() {
+            self.table.resize_with(id.slot() + 1, || None);
+        }
+        if let Some(place) = self.table.get_mut(id.slot()) {
+            *place = Some(Client { id, socket, interest, in_line: false });
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// The client in a slot, as the engine knows it.
+    pub fn in_slot(&self, slot: usize) -> Option<ConnectionId> {
+        self.table.get(slot)?.as_ref().map(|client| client.id)
+    }
+
+    /// Lets go of a client. Closing its socket takes it out of epoll too.
+    pub fn remove(&mut self, id: ConnectionId) {
+        if self.get(id).is_some()
+            && let Some(place) = self.table.get_mut(id.slot())
+        {
+            *place = None;
+            self.count -= 1;
+        }
+    }
+
+    fn get(&self, id: ConnectionId) -> Option<&Client> {
+        self.table.get(id.slot())?.as_ref().filter(|client| client.id == id)
+    }
+
+    /// Reads once, if the engine wants bytes of this client.
+    pub fn read(&mut self, engine: &mut Engine, id: ConnectionId) -> Progress {
+        if !engine.wants_input(id) {
+            return Progress::Open;
+        }
+        let Some(client) = self.table.get(id.slot()).and_then(Option::as_ref) else {
+            return Progress::Gone;
+        };
+        match rustix::io::read(&client.socket, &mut *self.scratch) {
+            Ok(0) => Progress::Gone,
+            Ok(count) => {
+                engine.receive(id, self.scratch.get(..count).unwrap_or_default());
+                Progress::Open
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Progress::Open,
+            Err(_) => Progress::Gone,
+        }
+    }
+
+    /// Writes what waits for a client, as much as it takes.
+    ///
+    /// To a client that will take nothing any more its output is as good as sent: what
+    /// it asked for before it went is still done, and reading then finds the end.
+    pub fn write(&self, engine: &mut Engine, id: ConnectionId) {
+        let Some(client) = self.get(id) else {
+            return;
+        };
+        loop {
+            let output = engine.output(id);
+            if output.is_empty() {
+                return;
+            }
+            let length = output.len();
+            match rustix::net::send(client.socket.as_fd(), output, SendFlags::NOSIGNAL) {
+                Ok(count) => engine.sent(id, count),
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                Err(_gone) => engine.sent(id, length),
+            }
+        }
+    }
+
+    /// Has epoll wait for what this client can do next. Costs a system call only when
+    /// that changed.
+    pub fn adjust_interest(
+        &mut self,
+        epoll: &OwnedFd,
+        engine: &Engine,
+        id: ConnectionId,
+        data: u64,
+    ) -> io::Result<()> {
+        let Some(client) = self.table.get_mut(id.slot()).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        let mut interest = EventFlags::empty();
+        interest.set(EventFlags::IN, !engine.is_congested(id));
+        interest.set(EventFlags::OUT, !engine.output(id).is_empty());
+        if interest != client.interest {
+            epoll::modify(epoll, &client.socket, epoll::EventData::new_u64(data), interest)?;
+            client.interest = interest;
+        }
+        Ok(())
+    }
+
+    /// Puts a client in line for a turn; `false` if it is there already.
+    pub fn line_up(&mut self, id: ConnectionId) -> bool {
+        let client = self.table.get_mut(id.slot()).and_then(Option::as_mut);
+        client.is_some_and(|client| client.id == id && !mem::replace(&mut client.in_line, true))
+    }
+
+    /// It is this client's turn: it is in line no more.
+    pub fn leave_line(&mut self, id: ConnectionId) {
+        if let Some(client) = self.table.get_mut(id.slot()).and_then(Option::as_mut) {
+            client.in_line &= client.id != id;
+        }
+    }
+}

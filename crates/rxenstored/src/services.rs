@@ -1,0 +1,112 @@
+//! What the engine asks of the daemon around it: logs.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use xenstore_engine::{Daemon, Incident, Origin, Quota, TraceSwitch};
+use xenstore_wire::Domid;
+
+use crate::access_log::AccessLog;
+use crate::rate_limit::RateLimit;
+
+/// Where relative log names lie (as with C xenstored).
+const LIBRARY_DIRECTORY: &str = "/var/lib/xen/xenstore";
+
+/// The daemon as the engine sees it.
+#[derive(Debug)]
+pub struct Services {
+    access_log: Option<AccessLog>,
+    /// Whether the access log is written: `CONTROL log off` pauses it.
+    logging: bool,
+    quota_messages: RateLimit<(Domid, Quota)>,
+}
+
+impl Services {
+    /// With an access log or without.
+    pub fn new(access_log: Option<AccessLog>) -> Self {
+        Self { access_log, logging: true, quota_messages: RateLimit::default() }
+    }
+
+    /// Opens the access log anew.
+    pub fn reopen(&mut self) {
+        if let Some(log) = &mut self.access_log {
+            log.reopen();
+        }
+    }
+
+    /// Writes out what was logged in this turn.
+    pub fn flush(&mut self) {
+        if let Some(log) = &mut self.access_log {
+            log.flush();
+        }
+    }
+}
+
+/// A file as a client names it.
+fn log_path(name: &[u8]) -> PathBuf {
+    Path::new(LIBRARY_DIRECTORY).join(std::ffi::OsStr::from_bytes(name))
+}
+
+impl Daemon for Services {
+    fn print(&mut self, text: &[u8]) {
+        tracing::info!(text = %text.escape_ascii(), "print");
+        if let Some(log) = &mut self.access_log {
+            log.print(text);
+        }
+    }
+
+    fn set_log_file(&mut self, file: &[u8]) {
+        // An empty name is how a script says "nowhere".
+        self.access_log = match file {
+            [] => None,
+            _ => Some(AccessLog::trace(&log_path(file))),
+        };
+    }
+
+    fn report_memory(&mut self, file: Option<&[u8]>, report: &str) -> bool {
+        let Some(file) = file else {
+            let Some(log) = &mut self.access_log else {
+                return false;
+            };
+            report.lines().for_each(|line| log.print(line.as_bytes()));
+            return true;
+        };
+        let path = log_path(file);
+        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let written = opened.and_then(|mut file| file.write_all(report.as_bytes()));
+        written
+            .inspect_err(|error| tracing::warn!(%error, ?path, "memory report cannot be written"))
+            .is_ok()
+    }
+
+    fn set_tracing(&mut self, on: bool) {
+        self.logging = on;
+    }
+
+    fn set_trace(&mut self, switch: TraceSwitch, on: bool) {
+        // Requests and replies are what the access log has; the other switches are
+        // remembered for whoever asks, and choose nothing.
+        if switch == TraceSwitch::Io {
+            self.logging = on;
+        }
+    }
+
+    fn quota_refused(&mut self, domid: Domid, quota: Quota, wanted: u64, limit: u32) {
+        if let Some(suppressed) = self.quota_messages.check((domid, quota), Instant::now()) {
+            tracing::warn!(domid = domid.get(), %quota, wanted, limit, suppressed, "quota refused");
+        }
+    }
+
+    fn observes(&self) -> bool {
+        self.logging && self.access_log.is_some()
+    }
+
+    fn observe(&mut self, origin: &Origin, incident: &Incident<'_>) {
+        if let Some(log) = &mut self.access_log {
+            log.note(origin, incident);
+        }
+    }
+}
