@@ -48,7 +48,9 @@ fn perform(cli: Cli) -> Result<(), Failure> {
         }
         Command::Write { raw, pairs: words } => {
             if !words.len().is_multiple_of(2) {
-                return Err(complaint("expected pairs of path and value, found a path alone"));
+                return Err(complaint(
+                    "usage: xenstore write [-R] PATH VALUE [PATH VALUE]...; a value is missing",
+                ));
             }
             classic::write(&mut open(socket)?, Write { raw }, &pairs(words))
         }

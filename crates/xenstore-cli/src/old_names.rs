@@ -103,7 +103,8 @@ pub(crate) fn run(
     let mut count = None;
     for item in items {
         match item {
-            Item::Wrong(what) => eprintln!("{program}: {what}"),
+            // These complaints name the program as it was called.
+            Item::Wrong(what) => eprintln!("{}: {what}", called.to_string_lossy()),
             Item::Flag(letter) if tool.letters().contains(&letter) => flags.push(letter),
             Item::Number(number) if tool.letters().contains(&b'n') => count = events(&number),
             Item::Flag(_) | Item::Number(_) => return Err(tool.usage(program)),
