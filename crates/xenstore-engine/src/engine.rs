@@ -28,11 +28,21 @@ pub struct Settings {
     /// The value of `/tool/xenstored`, which tells toolstacks what serves them: the
     /// path of the program, by custom.
     pub served_by: String,
+    /// Keep the nodes of a domain that dies; they fall to the control domain.
+    pub keep_orphans: bool,
+    /// Let every third commit fail, so that clients can be seen to try again.
+    pub test_eagain: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), privileged: Domid::DOM0, served_by: String::new() }
+        Self {
+            limits: Limits::default(),
+            privileged: Domid::DOM0,
+            served_by: String::new(),
+            keep_orphans: false,
+            test_eagain: false,
+        }
     }
 }
 
@@ -57,6 +67,9 @@ pub struct Engine {
     pub(crate) ledger: Ledger,
     pub(crate) domains: Domains,
     pub(crate) privileged: Domid,
+    pub(crate) keep_orphans: bool,
+    /// Commits until the next that fails for the sake of a test, if any shall.
+    pub(crate) commits_until_failure: Option<u32>,
     pub(crate) watches: Watches,
     /// How many domains died: what a permission list means depends on it.
     pub(crate) deaths: u64,
@@ -85,6 +98,8 @@ impl Engine {
             ledger,
             domains,
             privileged: settings.privileged,
+            keep_orphans: settings.keep_orphans,
+            commits_until_failure: settings.test_eagain.then_some(2),
             watches: Watches::default(),
             deaths: 0,
             trace: vec![TraceSwitch::Objects, TraceSwitch::Io],

@@ -166,7 +166,8 @@ impl Engine {
     }
 
     /// Removes the nodes a domain owned, each topmost one with all below it, and tells
-    /// of it. A root or special name cannot be removed: it falls to the control domain.
+    /// of it. A root or special name cannot be removed: it falls to the control domain,
+    /// and so does everything if orphans are to be kept.
     fn remove_owned(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
         let mut owned = Vec::new();
         let mut walk = self.store.root().top_down().under("/");
@@ -177,7 +178,7 @@ impl Engine {
         }
         for path in owned {
             let name = Name::Node(path.clone());
-            if path.is_root() {
+            if path.is_root() || self.keep_orphans {
                 self.give_away(&name, domid);
             } else if let Some(subtree) =
                 self.store.remove(&path, &mut self.ledger, &mut self.clock)

@@ -313,6 +313,7 @@ impl Engine {
         if !commit {
             return Ok(Reply::Done.into());
         }
+        self.fail_for_a_test()?;
         let deaths = self.deaths;
         let (store, mut context) = self.context(caller, outside.hypervisor);
         let committed = open.commit(store, deaths, &mut context).inspect_err(|_| {
@@ -323,6 +324,21 @@ impl Engine {
         self.observe(id, number, outside.daemon, &incident);
         self.tell_commit(&committed, outside.daemon);
         Ok(Reply::Done.into())
+    }
+
+    /// Every third commit, if `Settings::test_eagain` asks for it.
+    fn fail_for_a_test(&mut self) -> Result<(), Errno> {
+        match &mut self.commits_until_failure {
+            None => Ok(()),
+            Some(0) => {
+                self.commits_until_failure = Some(2);
+                Err(Errno::Again)
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
     }
 
     fn watch(

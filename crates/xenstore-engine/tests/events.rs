@@ -3,6 +3,7 @@
 mod support;
 
 use support::{Host, Seen, T};
+use xenstore_engine::Settings;
 
 #[test]
 fn a_reply_comes_before_the_events_of_a_simple_write() {
@@ -157,5 +158,16 @@ fn death_removes_what_was_owned_with_events() {
     assert_eq!(host.read(tool, "/local/domain/5/own"), "ENOENT");
     // The root cannot go: it falls to the control domain.
     assert_eq!(host.permissions(tool, "/"), "n0");
+    host.check();
+}
+
+#[test]
+fn orphans_can_be_kept() {
+    let mut host = Host::with(&Settings { keep_orphans: true, ..Settings::default() });
+    let (tool, _) = (host.socket(), host.guest(5));
+    host.write(tool, "/a/b", "v");
+    host.chmod(tool, "/a/b", "b5 r5 r0");
+    host.kill(5);
+    assert_eq!(host.permissions(tool, "/a/b"), "b0 r0");
     host.check();
 }

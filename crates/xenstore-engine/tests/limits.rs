@@ -19,7 +19,7 @@ fn nodes_are_counted_however_they_are_made() {
         let guest = host.guest(5);
         home(&mut host);
         let tool = host.socket();
-        assert_eq!(host.ask(tool, T::SetQuota, "node-size\00\0"), "OK");
+        assert_eq!(host.ask(tool, T::SetQuota, "node-size\x000\0"), "OK");
         for number in 1..1000 {
             assert_eq!(host.ask(guest, kind, format!("n{number}\0")), "OK");
         }

@@ -3,6 +3,7 @@
 mod support;
 
 use support::{Host, T};
+use xenstore_engine::Settings;
 
 #[test]
 fn a_transaction_sees_a_snapshot_and_its_own_changes() {
@@ -155,4 +156,16 @@ fn transactions_have_their_own_errors() {
     assert_eq!(host.ask(client, T::TransactionEnd, "T\0"), "ENOENT");
     assert_eq!(host.ask_in(client, 99, T::Watch, "/a\0t\0"), "OK", "watches know no transactions");
     assert_eq!(host.commit(client, t), "OK");
+}
+
+#[test]
+fn commits_can_be_made_to_fail_to_test_clients() {
+    let mut host = Host::with(&Settings { test_eagain: true, ..Settings::default() });
+    let client = host.socket();
+    let mut ends = Vec::new();
+    for _ in 0..6 {
+        let t = host.begin(client);
+        ends.push(host.commit(client, t));
+    }
+    assert_eq!(ends, ["OK", "OK", "EAGAIN", "OK", "OK", "EAGAIN"]);
 }

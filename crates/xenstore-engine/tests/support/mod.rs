@@ -1,11 +1,12 @@
 //! An engine with clients that speak to it, without anything in between.
 
 #![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops there")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use xenstore_engine::{ConnectionId, Daemon, Engine, Limits, Outside, Quota, Settings, Turn};
+use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Quota, Settings, Turn};
 use xenstore_host::{ConnectError, DomainState, Hypervisor};
 use xenstore_wire::{Decoder, Domid, message};
 
@@ -57,12 +58,12 @@ pub enum Seen {
 
 impl Host {
     pub fn new() -> Self {
-        Self::with_limits(Limits::default())
+        Self::with(&Settings::default())
     }
 
-    pub fn with_limits(limits: Limits) -> Self {
+    pub fn with(settings: &Settings) -> Self {
         Self {
-            engine: Engine::new(&Settings { limits, ..Settings::default() }),
+            engine: Engine::new(settings),
             domains: Domains::default(),
             log: Log::default(),
             inboxes: BTreeMap::new(),
@@ -79,7 +80,7 @@ impl Host {
     pub fn guest(&mut self, domid: u16) -> ConnectionId {
         self.create(domid);
         let tool = self.socket();
-        assert_eq!(self.ask(tool, T::Introduce, &format!("{domid}\x001\x007\x00")), "OK");
+        assert_eq!(self.ask(tool, T::Introduce, format!("{domid}\x001\x007\x00")), "OK");
         self.engine.disconnect(tool, &mut self.log);
         self.engine.ring(Domid::new(domid)).expect("introduced")
     }
