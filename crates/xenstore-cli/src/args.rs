@@ -131,6 +131,14 @@ pub(crate) enum Command {
     },
 
     /// Write a subtree as it is at one moment to standard output
+    ///
+    /// JSON, the default, has one node per line, parents before children, and keeps
+    /// values of any bytes, permissions and the order of children. The text format is
+    /// what `xenstore-ls -f` prints: it leaves out the subtree's top and, without
+    /// --permissions, those.
+    ///
+    /// The subtree is read in one transaction. With a daemon whose transactions are
+    /// no snapshots it is read again, a few times at most, if it changed meanwhile.
     #[command(args_override_self = true)]
     Dump {
         /// json keeps everything; text is what `xenstore-ls -f` prints
@@ -148,10 +156,18 @@ pub(crate) enum Command {
     },
 
     /// Make the store be like a dump, touching only what differs
+    ///
+    /// Takes both formats of dump, and what `xenstore-ls -f` printed. Everything is
+    /// done in one transaction unless --batch is given: all of it or nothing. Nodes that are
+    /// right already are not written, so nobody is told that they changed.
     #[command(args_override_self = true)]
     Load(Load),
 
     /// Compare a dump with another or with the store; exit 0 same, 1 different, 2 trouble
+    ///
+    /// Prints one line per difference: - gone, + new, ~ changed. What one side does
+    /// not know, as permissions in a text without them, is no difference; neither is
+    /// the order of children.
     #[command(args_override_self = true)]
     Diff {
         /// Print the differences as JSON
@@ -252,11 +268,13 @@ pub(crate) fn command() -> clap::Command {
     }
     let groups = groups.join("\n");
     command = command.help_template(format!(
-        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{groups}\nOptions:\n{{options}}\n\n{{after-help}}"
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{groups}\nOptions:\n{{options}}{{after-help}}"
     ));
     command.after_help(
         "xenstore COMMAND --help says more of each. Called xenstore-read, xenstore-write and\n\
-         so on, it is as the old tool of that name, option by option.",
+         so on, it is as the old tool of that name, option by option.\n\n\
+         The store is the socket or device that XENSTORED_PATH names, else `socket` in the\n\
+         directory that XENSTORED_RUNDIR names or in /run/xenstored, else /dev/xen/xenbus.",
     )
 }
 

@@ -85,14 +85,12 @@ fn ours_do_what_debians_do_here() {
         return;
     };
     let directory = tempfile::tempdir().unwrap();
-    let socket = match std::env::var_os("XENSTORE_TEST_SOCKET") {
-        Some(socket) => PathBuf::from(socket),
-        None => {
-            let socket = directory.path().join("socket");
-            fake_store::serve(&socket);
-            socket
-        }
-    };
+    let given = std::env::var_os("XENSTORE_TEST_SOCKET").map(PathBuf::from);
+    let socket = given.unwrap_or_else(|| {
+        let socket = directory.path().join("socket");
+        fake_store::serve(&socket);
+        socket
+    });
     let ours = ours(directory.path());
     let found = differences(&run_table(&socket, &debians), &run_table(&socket, &ours));
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -113,6 +113,20 @@ fn replace_removes_what_merge_leaves() {
 }
 
 #[test]
+fn some_lines_of_a_dump_do_not_replace_a_subtree() {
+    let store = Setting::new();
+    let before = store.printed(&["dump", "/t"]);
+    let text = "/t/one = \"1\"\n/t/two/deep/deeper = \"bottom\"\n";
+    let file = store.file("some.txt", text);
+    let (code, complaint) = store.ended(&["load", "--replace", &file]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("/t/two/deep/deeper"), "{complaint}");
+    assert_eq!(store.printed(&["dump", "/t"]), before);
+    store.printed(&["load", &file]);
+    assert_eq!(store.printed(&["dump", "/t"]), before);
+}
+
+#[test]
 fn differences_have_a_line_and_an_exit_code() {
     let store = Setting::new();
     let old = store.file("old.json", &store.printed(&["dump", "/t"]));

@@ -22,10 +22,7 @@ pub trait Store {
 
     /// Sets a node's value. Creates it, and its missing ancestors with empty values,
     /// if need be. Path and value together have to stay below 4096 bytes.
-    fn write(&mut self, path: &str, value: impl AsRef<[u8]>) -> Result<()>
-    where
-        Self: Sized,
-    {
+    fn write(&mut self, path: &str, value: impl AsRef<[u8]>) -> Result<()> {
         self.call(Call::write(path, value.as_ref())?)
     }
 

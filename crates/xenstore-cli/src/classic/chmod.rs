@@ -4,6 +4,7 @@ use xenstore_client::wire::MessageType;
 use xenstore_client::{Call, Client, Store, Transaction};
 
 use crate::failure::{Failure, complaint, complaint_about};
+use crate::number::leading;
 
 /// Whose permissions, beside the node's own.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,21 +89,13 @@ fn ancestors(path: &str) -> Result<Vec<&str>, Failure> {
     }
 }
 
-/// An entry as the old tools send it: what follows the letter is read as C's
-/// `strtoul` does, so that `r` alone means domain 0 and `r1x` domain 1.
+/// An entry as the old tools send it: `r` alone means domain 0, `r1x` domain 1.
 fn spelled(entry: &str) -> Result<String, Failure> {
     let letter = entry.chars().next().unwrap_or('\0');
     if !"rwbn".contains(letter) {
         return Err(complaint(format!("Invalid permission specification: '{letter}'")));
     }
-    let number = entry.get(1..).unwrap_or_default().trim_start();
-    let negative = number.starts_with('-');
-    let digits = number.strip_prefix(['-', '+']).unwrap_or(number);
-    let magnitude = digits
-        .chars()
-        .map_while(|digit| digit.to_digit(10))
-        .fold(0u32, |sum, digit| sum.wrapping_mul(10).wrapping_add(digit));
-    let domid = if negative { magnitude.wrapping_neg() } else { magnitude };
+    let domid = leading(entry.get(1..).unwrap_or_default());
     Ok(format!("{letter}{domid}"))
 }
 

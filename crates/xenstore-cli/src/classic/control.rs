@@ -8,6 +8,7 @@ use xenstore_client::wire::Errno;
 use xenstore_client::{Client, Error, Store};
 
 use crate::failure::{Failure, system_number, system_text};
+use crate::number::leading;
 
 /// Where a daemon that is a domain of its own says so.
 const STORE_DOMAIN: &str = "/tool/xenstored/domid";
@@ -52,6 +53,9 @@ fn not_done(client: &mut Client, error: &Error) -> Failure {
     Failure::Verbatim { text, code: 3 }
 }
 
+/// What a daemon says that cannot start the update yet.
+const BUSY: &str = "BUSY";
+
 /// What a live update was asked to be.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct LiveUpdate {
@@ -74,7 +78,7 @@ impl LiveUpdate {
                 }
                 "-t" => {
                     let seconds = left.next().ok_or(missing("timeout value"))?;
-                    update.timeout = Some(seconds.parse().unwrap_or(0));
+                    update.timeout = Some(leading(seconds));
                 }
                 "-F" => update.force = true,
                 file => file.clone_into(&mut update.file),
@@ -120,6 +124,7 @@ fn binary_refused(why: &str) -> Failure {
     Failure::Verbatim { text: format!("Setting update binary failed:\n{why}\n"), code: 3 }
 }
 
+/// Asks once a second for as long as the daemon is busy and there is time.
 fn start(client: &mut Client, update: &LiveUpdate) -> Result<(), String> {
     let seconds = update.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let timeout = seconds.to_string();
@@ -128,14 +133,13 @@ fn start(client: &mut Client, update: &LiveUpdate) -> Result<(), String> {
         arguments.push("-F");
     }
     let begun = Instant::now();
-    loop {
+    while begun.elapsed() < Duration::from_secs(seconds.into()) {
         match step(client, &arguments) {
-            Err(why) if why == "BUSY" && begun.elapsed() < Duration::from_secs(seconds.into()) => {
-                sleep(Duration::from_secs(1));
-            }
+            Err(why) if why == BUSY => sleep(Duration::from_secs(1)),
             result => return result,
         }
     }
+    Err(BUSY.to_owned())
 }
 
 /// One command of the update. The daemon answers `OK`, or with what is in the way.

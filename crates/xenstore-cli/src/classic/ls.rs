@@ -68,23 +68,7 @@ fn below(
         let value = client.read(&node.path).ok();
         write!(out, "{}", layout.name_and_value(&node, value.as_deref()))?;
         if layout.what.permissions {
-            match client.permissions(&node.path) {
-                Ok(permissions) => {
-                    let entries: Vec<_> =
-                        permissions.iter().map(|entry| entry.to_string()).collect();
-                    write!(out, "  ({})", entries.join(","))?;
-                }
-                Err(error) => {
-                    let why = system_text(&error);
-                    out.flush()?;
-                    let path = &node.path;
-                    let mut stderr = std::io::stderr();
-                    let _ = writeln!(
-                        stderr,
-                        "\n{program}: could not access permissions for {path}: {why}"
-                    );
-                }
-            }
+            permissions(client, program, &node.path, out)?;
         }
         writeln!(out)?;
         match children(client, &node.path, node.depth + 1) {
@@ -93,6 +77,27 @@ fn below(
                 out.flush()?;
                 return Err(failure);
             }
+        }
+    }
+    Ok(())
+}
+
+fn permissions(
+    client: &mut Client,
+    program: &str,
+    path: &str,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    match client.permissions(path) {
+        Ok(list) => {
+            let entries: Vec<_> = list.iter().map(|entry| entry.to_string()).collect();
+            write!(out, "  ({})", entries.join(","))?;
+        }
+        Err(error) => {
+            // In its place among the lines, if both go to a terminal.
+            out.flush()?;
+            let why = system_text(&error);
+            eprintln!("\n{program}: could not access permissions for {path}: {why}");
         }
     }
     Ok(())

@@ -25,6 +25,12 @@ pub(crate) fn plan(
     mode: Mode,
     progress: &mut Progress,
 ) -> Result<Vec<Difference>, Failure> {
+    if let (Mode::Replace, Some(orphan)) = (mode, wanted.orphan()) {
+        // What it leaves out would be removed, and with that what lies below.
+        let path = &orphan.path;
+        let text = format!("expected a whole dump to replace with, found {path} but no parent");
+        return Err(complaint(text));
+    }
     let present = match mode {
         Mode::Replace if store.exists(&wanted.root)? => {
             capture::below(store, &wanted.root, progress)?

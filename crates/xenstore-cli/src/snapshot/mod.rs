@@ -15,6 +15,8 @@ pub(crate) mod file;
 pub(crate) mod json;
 pub(crate) mod text;
 
+use std::collections::BTreeSet;
+
 use xenstore_client::wire::Permissions;
 
 /// A node.
@@ -36,6 +38,23 @@ pub(crate) struct Snapshot {
     /// Parents before children, children in the order the daemon lists them: with
     /// most daemons that of their creation.
     pub(crate) nodes: Vec<Node>,
+}
+
+impl Snapshot {
+    /// The first node whose parent does not come before it, if there is one: then
+    /// this is only some of a subtree.
+    pub(crate) fn orphan(&self) -> Option<&Node> {
+        let mut known = BTreeSet::from([&*self.root]);
+        self.nodes.iter().find(|node| {
+            let parent = match node.path.rsplit_once('/') {
+                Some((parent, _)) if !parent.is_empty() => parent,
+                _ => "/",
+            };
+            let orphaned = node.path != self.root && !known.contains(parent);
+            known.insert(&node.path);
+            orphaned
+        })
+    }
 }
 
 /// The path of a child.
