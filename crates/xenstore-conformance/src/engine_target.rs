@@ -31,10 +31,10 @@ struct Line {
 }
 
 impl EngineTarget {
-    /// A fresh store with default settings that calls itself `version`. Domain 0 is
+    /// A fresh store with default settings that calls itself `served_by`. Domain 0 is
     /// introduced, as a daemon does at its start.
-    pub fn new(version: &str) -> io::Result<Self> {
-        let settings = Settings { version: version.to_owned(), ..Settings::default() };
+    pub fn new(served_by: &str) -> io::Result<Self> {
+        let settings = Settings { served_by: served_by.to_owned(), ..Settings::default() };
         let mut target = Self {
             engine: Engine::new(&settings),
             hypervisor: ScriptedHypervisor::default(),
@@ -43,6 +43,15 @@ impl EngineTarget {
         };
         target.introduce(Domid::DOM0)?;
         Ok(target)
+    }
+
+    /// The client at the other end of a domain's ring, which was introduced.
+    pub fn ring(&mut self, domid: Domid) -> io::Result<Client> {
+        let id = self.engine.ring(domid);
+        let id = id.ok_or_else(|| io::Error::other(format!("domain {domid} has no ring")))?;
+        let known =
+            self.clients.iter().position(|line| line.as_ref().is_some_and(|line| line.id == id));
+        Ok(known.map_or_else(|| self.add(id), Client))
     }
 
     /// Connects a domain's ring, on behalf of a toolstack that comes and goes.

@@ -11,13 +11,19 @@
 //! | [`recording`] | recorded conversations |
 //! | [`replay`], [`canonical`] | having them again, in a form that can be compared |
 //! | [`rules`], [`exceptions`] | deliberate differences |
-//! | [`verdict`], [`report`] | what a run came to, for the test and for people |
+//! | [`verdict`] | what a run came to |
+//! | [`access_log`], [`host_replay`], [`host_verdict`] | a host's access log, lived through again |
+//! | [`report`], [`demo`] | documents made of all this |
 
 #![forbid(unsafe_code)]
 
+pub mod access_log;
 pub mod canonical;
+pub mod demo;
 pub mod engine_target;
 pub mod exceptions;
+pub mod host_replay;
+pub mod host_verdict;
 pub mod message;
 pub mod recording;
 pub mod replay;

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs, io};
 
-use crate::rules::Rule;
+use crate::host_verdict::HostTally;
+use crate::rules::{HostRule, Rule};
 use crate::verdict::Tally;
 
 /// The text of `docs/conformance/exceptions.md`.
@@ -29,27 +30,69 @@ the same order. The others differ on purpose:
         let _ = writeln!(text, "| {} | {} |", tally.covered(rule), rule.title());
     }
     for (&rule, scenarios) in &tally.by_rule {
-        let _ = write!(
-            text,
-            "
-## {}
-
-* C xenstored: {}
-* oxenstored: {}
-* rxenstored: {}
-
-{}
-
-",
-            rule.title(),
-            rule.c(),
-            rule.ocaml(),
-            rule.ours(),
-            rule.reason(),
-        );
+        let (c, ocaml, ours) = (rule.c(), rule.ocaml(), rule.ours());
+        text += &explanation(rule.title(), [c, ocaml, ours], rule.reason());
         text += &steps(scenarios);
     }
     text
+}
+
+/// The text of `docs/conformance/host-trace.md`.
+pub fn host_trace(tally: &HostTally) -> String {
+    let mut text = format!(
+        "\
+# A whole host, lived through again
+
+<!-- Written by the tests of xenstore-conformance: UPDATE_DOCS=1 cargo test -p xenstore-conformance -->
+
+The access log of a Xen host was recorded under oxenstored: dom0 boots, `xl` creates three
+PV guests, of which one runs and two are torn down again. rxenstored was asked the same
+by the same clients, guests on their rings among them.
+
+| | recorded | as recorded | as a rule says |
+|---|---|---|---|
+| replies | {} | {} | {} |
+| watch events | {} | {} | {} |
+
+| times | rule |
+|---|---|
+",
+        tally.requests,
+        tally.equal_replies,
+        tally.requests - tally.equal_replies,
+        tally.events,
+        tally.equal_events,
+        tally.events - tally.equal_events,
+    );
+    let lines = |rule| tally.by_rule.get(&rule).map_or(&[][..], Vec::as_slice);
+    for &rule in HostRule::ALL {
+        let _ = writeln!(text, "| {} | {} |", lines(rule).len(), rule.title());
+    }
+    for &rule in HostRule::ALL {
+        let (c, ocaml, ours) = (rule.c(), rule.ocaml(), rule.ours());
+        text += &explanation(rule.title(), [c, ocaml, ours], rule.reason());
+        let mut lines = lines(rule).to_vec();
+        lines.sort_unstable();
+        let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
+        let _ = writeln!(text, "Lines of the log: {}.", lines.join(", "));
+    }
+    text
+}
+
+/// A rule in full: what C xenstored, oxenstored and rxenstored do.
+fn explanation(title: &str, [c, ocaml, ours]: [&str; 3], reason: &str) -> String {
+    format!(
+        "
+## {title}
+
+* C xenstored: {c}
+* oxenstored: {ocaml}
+* rxenstored: {ours}
+
+{reason}
+
+"
+    )
 }
 
 /// A table of scenarios and their steps.

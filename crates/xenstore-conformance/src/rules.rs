@@ -1,17 +1,17 @@
-//! Where rxenstored answers otherwise than the C daemon, and why.
+//! Where rxenstored does otherwise than the daemons that were recorded, and why.
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $variant:ident {
+    ($(#[$doc:meta])* $name:ident; $($variant:ident {
         title: $title:literal, c: $c:literal, ocaml: $ocaml:literal, ours: $ours:literal,
         reason: $reason:literal $(,)?
     })*) => {
-        /// A deliberate difference.
+        $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum Rule {
+        pub enum $name {
             $(#[doc = $title] $variant,)*
         }
 
-        impl Rule {
+        impl $name {
             /// Every rule, in the order they are explained.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
@@ -44,6 +44,9 @@ macro_rules! rules {
 }
 
 rules! {
+    /// A deliberate difference from C xenstored, as its conversations show.
+    Rule;
+
     ReplyFirst {
         title: "A simple change is answered before its events are sent",
         c: "events first",
@@ -130,5 +133,34 @@ rules! {
         ocaml: "CONTROL live-update, with another protocol",
         ours: "not a command, and not listed",
         reason: "To come. An unknown command is EINVAL, upon which tools ask for help.",
+    }
+}
+
+rules! {
+    /// A deliberate difference from oxenstored, as a host's access log shows.
+    HostRule;
+
+    SpecialNames {
+        title: "@introduceDomain and @releaseDomain are no nodes",
+        c: "names to watch, with permissions, and nothing else",
+        ocaml: "children of the root, with a value",
+        ours: "as C",
+        reason: "Listing the store shows the store. /@introduceDomain is the path of a node that \
+                 is not there.",
+    }
+    ToldOnce {
+        title: "Each place that a commit changed is told of once",
+        c: "once, in the order the transaction first looked at them",
+        ocaml: "once per request, in the order of requests",
+        ours: "once, in the order of the last change there",
+        reason: "Toolstacks make a node, write it and set its permissions in one transaction. \
+                 Its watchers see the outcome, so two of three events only cost time.",
+    }
+    NothingWasThere {
+        title: "A removal is told to watches on what was there",
+        c: "those of the removed node, those above, and those on its descendants",
+        ocaml: "all watches below the removed node too, whether there was anything or not",
+        ours: "as C",
+        reason: "Nothing changed there.",
     }
 }

@@ -39,8 +39,7 @@ impl Tally {
     /// Takes the outcomes of a scenario into account.
     pub fn judge(&mut self, scenario: &Scenario, outcomes: Vec<Outcome>) {
         self.played.insert(scenario.name.clone());
-        for ((step, recorded), got) in scenario.steps.iter().zip(recorded(scenario)).zip(outcomes)
-        {
+        for ((step, recorded), got) in scenario.steps.iter().zip(recorded(scenario)).zip(outcomes) {
             self.steps += 1;
             let (expected, rule) = exceptions::expected(&scenario.name, step, recorded);
             if got != expected {

@@ -52,11 +52,27 @@ pub(super) const TABLE: &[Exception] = &[
     Exception {
         scenario: "number/introduce-gfn-port",
         rule: Rule::StrictNumbers,
-        steps: &[(9, Ours::INVALID), (10, Ours::Granted("F\0")), (12, Ours::Granted("F\0")), (13, Ours::INVALID), (14, Ours::Granted("F\0")), (16, Ours::Granted("F\0")), (17, Ours::Refused("ENOENT"))],
+        steps: &[
+            (9, Ours::INVALID),
+            (10, Ours::Granted("F\0")),
+            (12, Ours::Granted("F\0")),
+            (13, Ours::INVALID),
+            (14, Ours::Granted("F\0")),
+            (16, Ours::Granted("F\0")),
+            (17, Ours::Refused("ENOENT")),
+        ],
     },
     Exception {
         scenario: "control/quota-numbers",
         rule: Rule::StrictNumbers,
-        steps: &[(1, Ours::INVALID), (3, Ours::INVALID), (4, Ours::INVALID), (5, Ours::INVALID), (7, Ours::INVALID), (8, Ours::INVALID), (12, Ours::INVALID)],
+        steps: &[
+            (1, Ours::INVALID),
+            (3, Ours::INVALID),
+            (4, Ours::INVALID),
+            (5, Ours::INVALID),
+            (7, Ours::INVALID),
+            (8, Ours::INVALID),
+            (12, Ours::INVALID),
+        ],
     },
 ];

@@ -12,12 +12,29 @@ pub(super) const TABLE: &[Exception] = &[
     Exception {
         scenario: "path/length-flat",
         rule: Rule::PathLimit,
-        steps: &[(10, Ours::INVALID), (11, Ours::INVALID), (12, Ours::INVALID), (17, Ours::INVALID)],
+        steps: &[
+            (10, Ours::INVALID),
+            (11, Ours::INVALID),
+            (12, Ours::INVALID),
+            (17, Ours::INVALID),
+        ],
     },
     Exception {
         scenario: "path/length-each-type",
         rule: Rule::PathLimit,
-        steps: &[(1, Ours::INVALID), (2, Ours::INVALID), (3, Ours::INVALID), (4, Ours::INVALID), (5, Ours::INVALID), (6, Ours::INVALID), (7, Ours::INVALID), (8, Ours::INVALID), (9, Ours::INVALID), (10, Ours::INVALID), (11, Ours::INVALID)],
+        steps: &[
+            (1, Ours::INVALID),
+            (2, Ours::INVALID),
+            (3, Ours::INVALID),
+            (4, Ours::INVALID),
+            (5, Ours::INVALID),
+            (6, Ours::INVALID),
+            (7, Ours::INVALID),
+            (8, Ours::INVALID),
+            (9, Ours::INVALID),
+            (10, Ours::INVALID),
+            (11, Ours::INVALID),
+        ],
     },
     Exception {
         scenario: "zerolen/type-23",
@@ -27,7 +44,14 @@ pub(super) const TABLE: &[Exception] = &[
     Exception {
         scenario: "feature/get",
         rule: Rule::FeatureWord,
-        steps: &[(1, Ours::Granted("15\0")), (2, Ours::Granted("15\0")), (9, Ours::Granted("15\0")), (11, Ours::Granted("15\0")), (13, Ours::Granted("15\0")), (15, Ours::Granted("15\0"))],
+        steps: &[
+            (1, Ours::Granted("15\0")),
+            (2, Ours::Granted("15\0")),
+            (9, Ours::Granted("15\0")),
+            (11, Ours::Granted("15\0")),
+            (13, Ours::Granted("15\0")),
+            (15, Ours::Granted("15\0")),
+        ],
     },
     Exception {
         scenario: "feature/no-argument",
@@ -37,7 +61,10 @@ pub(super) const TABLE: &[Exception] = &[
     Exception {
         scenario: "control/help",
         rule: Rule::NoLiveUpdate,
-        steps: &[(1, Ours::Granted("check\nlog\nlogfile\nmemreport\nprint\nquota\nquota-soft\nhelp\n\0"))],
+        steps: &[(
+            1,
+            Ours::Granted("check\nlog\nlogfile\nmemreport\nprint\nquota\nquota-soft\nhelp\n\0"),
+        )],
     },
     Exception {
         scenario: "watch/coalesce-unread",

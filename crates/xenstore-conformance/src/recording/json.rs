@@ -60,8 +60,7 @@ fn operation(op: &str, fields: &Map<String, Value>) -> Found<Action> {
         "resume" => Action::Resume(client()?),
         "hv" => {
             let domid = number(fields.get("dom").unwrap_or(&Value::Null))?;
-            let domid =
-                u16::try_from(domid).map_err(|_| ("a domain number", domid.to_string()))?;
+            let domid = u16::try_from(domid).map_err(|_| ("a domain number", domid.to_string()))?;
             Action::Domain(match string(fields.get("what").unwrap_or(&Value::Null))? {
                 "create" => DomainChange::Create(domid),
                 "shutdown" => DomainChange::ShutDown(domid),
@@ -170,9 +169,7 @@ fn bytes(value: &Value) -> Found<Vec<u8>> {
             .chars()
             .map(|letter| u8::try_from(letter).map_err(|_| ("a byte", letter.to_string())))
             .collect(),
-        Value::Array(pieces) => {
-            Ok(pieces.iter().map(bytes).collect::<Found<Vec<_>>>()?.concat())
-        }
+        Value::Array(pieces) => Ok(pieces.iter().map(bytes).collect::<Found<Vec<_>>>()?.concat()),
         Value::Object(repeated) => {
             let mut all = Vec::new();
             for (unit, times) in repeated {
