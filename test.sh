@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them.
+#
+#     ./test.sh            everything, some minutes
+#     FUZZ_SECONDS=600 ./test.sh     with more time for each fuzz target
+#
+# The tests compare the daemon with Debian's two and serve Debian's tools, so they need
+# Debian's packages; on another system install their like and set SKIP_INSTALL=1.
+set -euo pipefail
+cd "$(dirname "$0")"
+packages=(xen-utils-4.17 xenstore-utils libxen-dev gcc make)
+fuzz_seconds=${FUZZ_SECONDS:-20}
+
+run() {
+    printf '\n== %s\n' "$*"
+    "$@"
+}
+
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+        missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ] && [ -z "${SKIP_INSTALL:-}" ]; then
+    root=()
+    [ "$(id -u)" -eq 0 ] || root=(sudo)
+    run "${root[@]}" apt-get update -q
+    run "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+run cargo fmt --all --check
+run cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+RUSTDOCFLAGS='-D warnings' run cargo doc --locked --workspace --no-deps --all-features
+# The tests of other crates drive the daemon's program.
+run cargo build --locked --workspace --all-features --bins
+run cargo test --locked --workspace --all-features
+run fuzz/run.sh "$fuzz_seconds"
+printf '\nAll passed.\n'
