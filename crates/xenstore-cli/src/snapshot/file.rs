@@ -45,7 +45,11 @@ pub(crate) enum FileError {
 /// Reads a snapshot from a file, or from standard input if it is called `-`. Unless
 /// told the format it is JSON if it begins with a brace: no path does.
 pub(crate) fn read(path: &Path, format: Option<Format>) -> Result<Snapshot, FileError> {
-    let name = if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
+    let name = if path.as_os_str() == "-" {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    };
     let bytes = bytes_of(path).map_err(|source| FileError::Io { name: name.clone(), source })?;
     let braced = bytes.trim_ascii_start().starts_with(b"{");
     match format.unwrap_or(if braced { Format::Json } else { Format::Text }) {
