@@ -1,0 +1,193 @@
+//! Daemons started for a test, gone when it ends.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::target::{Link, Socket, SocketLink, Target};
+
+/// The packages that hold the other daemons, their tools, and what the simulated
+/// hypervisor is compiled with.
+pub const PACKAGES: &str = "xen-utils-4.17 xenstore-utils libxen-dev gcc";
+
+/// Where Debian keeps the programs of Xen 4.17.
+pub const DEBIAN_BIN: &str = "/usr/lib/xen-4.17/bin";
+
+const START_TIME: Duration = Duration::from_secs(20);
+
+/// A running daemon with a directory of its own.
+#[derive(Debug)]
+pub struct Daemon {
+    name: &'static str,
+    process: Child,
+    socket: PathBuf,
+    directory: TempDir,
+}
+
+impl Daemon {
+    /// Debian's C xenstored.
+    pub fn c() -> Self {
+        Self::debian("C xenstored", "c", "xenstored")
+    }
+
+    /// Debian's oxenstored.
+    pub fn ocaml() -> Self {
+        Self::debian("oxenstored", "ocaml", "oxenstored")
+    }
+
+    fn debian(name: &'static str, kind: &str, program: &str) -> Self {
+        require(&[&format!("{DEBIAN_BIN}/{program}"), "/usr/include/xenctrl.h", "/usr/bin/cc"]);
+        let directory = tempfile::tempdir().expect("a directory for a daemon");
+        all_domains_exist(&directory.path().join("xsfake"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsfake/start.sh");
+        let mut command = Command::new(script);
+        command.arg(kind).arg(directory.path());
+        let socket = directory.path().join("run/socket");
+        Self::start(name, command, socket, directory)
+    }
+
+    /// The daemon of this project, without a hypervisor.
+    pub fn rxenstored() -> Self {
+        Self::rxenstored_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn rxenstored_with(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for a daemon");
+        let mut command = Command::new(rxenstored_program());
+        command
+            .args(["--no-fork", "--no-domain-init", "--no-access-log"])
+            .args(arguments)
+            .env("XENSTORED_RUNDIR", directory.path())
+            // The file an administrator may have must not decide what a test finds.
+            .args(["--config-file", "/dev/null"]);
+        let socket = directory.path().join("socket");
+        Self::start("rxenstored", command, socket, directory)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        socket: PathBuf,
+        directory: TempDir,
+    ) -> Self {
+        let log = fs::File::create(directory.path().join("messages")).expect("a log for a daemon");
+        let errors = log.try_clone().expect("a second handle of the log");
+        let spawned = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
+        let process = spawned.unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let mut daemon = Self { name, process, socket, directory };
+        let begun = Instant::now();
+        // There is no event to wait for: the socket appears when it appears.
+        while SocketLink::open(&daemon.socket).is_err() {
+            let alive = daemon.is_running() && begun.elapsed() < START_TIME;
+            assert!(alive, "{name} does not start: {}", daemon.messages());
+            sleep(Duration::from_millis(5));
+        }
+        daemon
+    }
+
+    /// What it is.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// A new connection to it.
+    pub fn link(&self) -> SocketLink {
+        SocketLink::open(&self.socket).expect("a daemon takes connections")
+    }
+
+    /// A directory that goes when the daemon does.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Whether the process is still there.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// What it said on its standard output and error.
+    pub fn messages(&self) -> String {
+        fs::read_to_string(self.directory.path().join("messages")).unwrap_or_default()
+    }
+
+    /// Bytes of memory it holds (`VmRSS`).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("a daemon that runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes.expect("a VmRSS line") * 1024
+    }
+
+    /// Files it has open.
+    pub fn open_files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.process.id()));
+        files.expect("a daemon that runs").count()
+    }
+}
+
+impl Target for Daemon {
+    fn connect(&self) -> Box<dyn Link> {
+        Socket::at(&self.socket).connect()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may be gone already; either way nobody needs it any more.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program to test: the one `RXENSTORED` names, else the one built beside this test.
+pub fn rxenstored_program() -> PathBuf {
+    let program = std::env::var_os("RXENSTORED").map_or_else(
+        || {
+            let test = std::env::current_exe().expect("a test has a file");
+            let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+            profile.join("rxenstored")
+        },
+        PathBuf::from,
+    );
+    let missing = "build it with `cargo build -p rxenstored`, or name it in RXENSTORED";
+    assert!(program.is_file(), "{} is not there: {missing}", program.display());
+    program
+}
+
+/// Fails, saying how to get them, if files of Debian's packages are missing.
+pub fn require(files: &[&str]) {
+    for file in files {
+        assert!(
+            Path::new(file).exists(),
+            "{file} is missing, and a comparison needs it: apt-get install {PACKAGES}"
+        );
+    }
+}
+
+/// Tells the simulated hypervisor that every domain there can be runs, which is what
+/// rxenstored assumes where there is none. See `xsfake.h` for the layout.
+fn all_domains_exist(directory: &Path) {
+    const HEADER_WORDS: usize = 16;
+    const DOMAINS: usize = 32752;
+    const STATE_EXIST: u32 = 1;
+    let mut words = vec![0_u32; HEADER_WORDS];
+    for _ in 0..DOMAINS {
+        words.extend([STATE_EXIST, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    fs::create_dir_all(directory).expect("a directory for the simulated hypervisor");
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let mut file = fs::File::create(directory.join("ctl")).expect("its control page");
+    file.write_all(&bytes).expect("its control page");
+}
