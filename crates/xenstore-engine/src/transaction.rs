@@ -21,6 +21,7 @@
 
 use std::collections::HashMap;
 
+use xenstore_wire::text::split_string;
 use xenstore_wire::{Errno, Name};
 
 use crate::quota::Ledger;
@@ -86,10 +87,7 @@ impl Transaction {
     ) -> Result<Reply, Refusal> {
         let result = self.work.execute(&operation, &mut with_ledger(cx, &mut self.ledger));
         let result = result.map(|(reply, effect)| {
-            let removed = matches!(effect, Effect::Removed(_));
-            if !matches!(effect, Effect::Nothing) {
-                self.changes.push(Changed { name: operation.name(), removed });
-            }
+            self.changes.extend(Changed::by(&operation, &effect));
             reply
         });
         self.log.push((operation, result.clone().map_err(Refusal::errno)));
@@ -101,7 +99,7 @@ impl Transaction {
     /// Costs O(1) if nobody changed anything since the start, else what the recorded
     /// requests cost; never more because the store is large.
     pub fn commit(
-        self,
+        mut self,
         store: &mut Store,
         deaths: u64,
         cx: &mut Context<'_>,
@@ -115,39 +113,63 @@ impl Transaction {
         let same_domains = deaths == self.deaths;
         let merged = !(same_domains && store.same(&self.base));
         if merged {
-            let mut ledger = Ledger::default();
-            let merge = self.replay(store, same_domains, &mut with_ledger(cx, &mut ledger))?;
-            *cx.ledger = ledger;
-            *store = merge;
-        } else {
-            *cx.ledger = self.ledger;
-            *store = self.work;
+            self = self.replay(store, same_domains, cx)?;
         }
+        *store = self.work;
+        *cx.ledger = self.ledger;
         Ok(Committed { before, changes: last_of_each(self.changes), merged })
     }
 
-    /// The current store with this transaction's requests done on it, if every answer
-    /// is still the one that was given.
+    /// This transaction as if it had begun on the current store, if every answer is
+    /// still the one that was given.
     fn replay(
-        &self,
+        self,
         current: &Store,
         same_domains: bool,
         cx: &mut Context<'_>,
-    ) -> Result<Store, Errno> {
-        let mut merge = current.clone();
-        for (operation, answer) in &self.log {
-            let untouched = same_domains
-                && operation.is_read()
-                && current.unchanged(&self.base, &operation.name());
-            if untouched {
+    ) -> Result<Self, Errno> {
+        let Self { base, work, log, deaths, .. } = self;
+        let mut again = Self::begin(current, deaths);
+        for (operation, answer) in log {
+            // Nobody touched what was read, neither others nor this transaction itself.
+            let untouched = || {
+                let name = operation.name();
+                base.unchanged(current, &name) && base.unchanged(&work, &name)
+            };
+            if operation.is_read() && same_domains && untouched() {
                 continue;
             }
-            let now = merge.execute(operation, cx).map(|(reply, _)| reply);
-            if now.map_err(Refusal::errno) != *answer {
+            let now = again.execute(operation.clone(), cx).map_err(Refusal::errno);
+            if !is_same_answer(&operation, &answer, &now) {
                 return Err(Errno::Again);
             }
         }
-        Ok(merge)
+        Ok(again)
+    }
+}
+
+impl Changed {
+    /// The change that an operation made, if it made one.
+    fn by(operation: &Operation, effect: &Effect) -> Option<Self> {
+        let removed = match effect {
+            Effect::Nothing => return None,
+            Effect::Removed(_) => true,
+            Effect::Written | Effect::Permissions(_) => false,
+        };
+        Some(Self { name: operation.name(), removed })
+    }
+}
+
+/// Whether a client that holds one answer would learn nothing from the other.
+fn is_same_answer(operation: &Operation, held: &Answer, now: &Answer) -> bool {
+    match (operation, held, now) {
+        // A list that the transaction itself changed has another generation each time
+        // the change is made; what it lists is what counts.
+        (Operation::DirectoryPart(..), Ok(Reply::Payload(held)), Ok(Reply::Payload(now))) => {
+            let names = |part| split_string(part).map(|(_generation, names)| names);
+            names(held) == names(now)
+        }
+        _ => held == now,
     }
 }
 

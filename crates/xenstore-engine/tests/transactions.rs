@@ -90,6 +90,55 @@ fn a_merge_keeps_what_both_did() {
     host.check();
 }
 
+/// What a read inside answers can depend on what the transaction itself did above it:
+/// the node it made inherits from a place that others changed.
+#[test]
+fn an_inherited_permission_is_an_answer_too() {
+    let mut host = Host::new();
+    let (a, b) = (host.socket(), host.socket());
+    host.write(a, "/d/e", "v");
+    let t = host.begin(a);
+    assert_eq!(host.ask_in(a, t, T::Rm, "/d\0"), "OK");
+    assert_eq!(host.ask_in(a, t, T::Write, "/d/e\0w"), "OK");
+    assert_eq!(host.ask_in(a, t, T::GetPerms, "/d/e\0"), "n0");
+    assert_eq!(host.chmod(b, "/", "r0"), "OK");
+    assert_eq!(host.commit(a, t), "EAGAIN");
+}
+
+/// Creating what exists changes nothing, unless it is gone by the time of the commit.
+#[test]
+fn a_merge_tells_of_what_it_really_changed() {
+    let mut host = Host::new();
+    let (a, b) = (host.socket(), host.socket());
+    host.write(a, "/d", "");
+    let t = host.begin(a);
+    host.ask_in(a, t, T::Mkdir, "/d\0");
+    host.ask_in(a, t, T::Write, "/x\0v");
+    host.rm(b, "/d");
+    host.watch(b, "/d", "t");
+    assert_eq!(host.commit(a, t), "OK");
+    assert_eq!(host.paths(b), ["/d"]);
+    assert_eq!(host.read(b, "/d"), "");
+    host.check();
+}
+
+#[test]
+fn a_list_in_parts_does_not_conflict_with_the_transaction_itself() {
+    let mut host = Host::new();
+    let (a, b) = (host.socket(), host.socket());
+    let t = host.begin(a);
+    host.ask_in(a, t, T::Write, "/d/x\0v");
+    assert!(host.ask_in(a, t, T::DirectoryPart, "/d\x000\0").ends_with("x\0"));
+    host.write(b, "/other", "v");
+    assert_eq!(host.commit(a, t), "OK");
+
+    let t = host.begin(a);
+    host.ask_in(a, t, T::DirectoryPart, "/d\x000\0");
+    host.ask_in(a, t, T::Write, "/d/y\0v");
+    host.write(b, "/d/z", "v");
+    assert_eq!(host.commit(a, t), "EAGAIN");
+}
+
 /// XSA-322 again: the number in a list set inside names another domain by now.
 #[test]
 fn a_death_in_between_is_noticed() {
