@@ -1,0 +1,93 @@
+//! What requests cost as the store and the number of watches grow, and what a node
+//! weighs: `cargo run --release -p xenstore-engine --example costs`.
+//!
+//! Figures to be compared within one run; machines differ.
+
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for developers")]
+
+use std::time::{Duration, Instant};
+
+use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent};
+use xenstore_host::NoHypervisor;
+use xenstore_wire::{MessageType, message};
+
+struct Client {
+    engine: Engine,
+    id: ConnectionId,
+    bytes: Vec<u8>,
+}
+
+impl Client {
+    fn new() -> Self {
+        let mut engine = Engine::new(&Settings::default());
+        let id = engine.connect_socket(&mut Silent);
+        Self { engine, id, bytes: Vec::new() }
+    }
+
+    fn ask(&mut self, kind: MessageType, payload: &[u8]) {
+        self.bytes.clear();
+        assert!(message::encode(&mut self.bytes, kind, 0, 0, &[payload]));
+        self.engine.receive(self.id, &self.bytes);
+        let mut outside =
+            Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
+        self.engine.turn(self.id, &mut outside);
+        for id in self.engine.take_outgoing() {
+            while !self.engine.output(id).is_empty() {
+                let length = self.engine.output(id).len();
+                self.engine.sent(id, length);
+            }
+        }
+    }
+
+    fn nanoseconds(&mut self, rounds: u32, kind: MessageType, payload: &[u8]) -> u128 {
+        // The best of several rounds: what the machine does besides only ever adds.
+        let timed = |client: &mut Self| {
+            let start = Instant::now();
+            (0..rounds).for_each(|_| client.ask(kind, payload));
+            start.elapsed().as_nanos() / u128::from(rounds)
+        };
+        (0..5).map(|_| timed(self)).min().expect("five rounds")
+    }
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: usize = statm.split(' ').nth(1).expect("a field").parse().expect("a number");
+    pages * 4096
+}
+
+fn main() {
+    println!("nodes in the store    resident bytes/node   READ ns   WRITE ns");
+    for nodes in [100, 10_000, 100_000, 1_000_000] {
+        let before = resident_bytes();
+        let mut client = Client::new();
+        for number in 0..nodes {
+            let path =
+                format!("/directory-{:04}/name-{number:011}\0value of 16 byte", number / 100);
+            client.ask(MessageType::Write, path.as_bytes());
+        }
+        let weight = resident_bytes().saturating_sub(before) / nodes;
+        let read =
+            client.nanoseconds(20_000, MessageType::Read, b"/directory-0000/name-00000000050\0");
+        let write = client.nanoseconds(
+            20_000,
+            MessageType::Write,
+            b"/directory-0000/name-00000000050\0another 16 bytes",
+        );
+        println!("{nodes:>18}    {weight:>19}   {read:>7}   {write:>8}");
+    }
+
+    println!("\nwatches elsewhere     WRITE unwatched ns   MKDIR+RM of a subtree ns");
+    for watches in [0, 1_000, 100_000] {
+        let mut client = Client::new();
+        client.ask(MessageType::Write, b"/here/it/is\0value");
+        for number in 0..watches {
+            let watch = format!("/elsewhere/{}/node-{number}\0token-{number}\0", number / 100);
+            client.ask(MessageType::Watch, watch.as_bytes());
+        }
+        let write = client.nanoseconds(20_000, MessageType::Write, b"/here/it/is\0value");
+        let mkdir = client.nanoseconds(20_000, MessageType::Mkdir, b"/here/a/b/c\0");
+        let remove = client.nanoseconds(20_000, MessageType::Rm, b"/here/a\0");
+        println!("{watches:>17}    {write:>19}   {:>24}", mkdir + remove);
+    }
+}
