@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Turn};
-use xenstore_host::{ConnectError, DomainState, Hypervisor};
+use xenstore_host::{ConnectError, DomainState, Hypervisor, NoHypervisor};
 use xenstore_wire::{Decoder, Domid, MessageType};
 
 use crate::message::{Message, Request};
@@ -17,9 +17,25 @@ use crate::target::{Client, DomainChange, Heard, Target};
 #[derive(Debug)]
 pub struct EngineTarget {
     engine: Engine,
-    hypervisor: ScriptedHypervisor,
+    world: World,
     daemon: FileDaemon,
     clients: Vec<Option<Line>>,
+}
+
+/// What is under the engine.
+#[derive(Debug)]
+enum World {
+    Scripted(ScriptedHypervisor),
+    Nothing(NoHypervisor),
+}
+
+impl World {
+    fn hypervisor(&mut self) -> &mut dyn Hypervisor {
+        match self {
+            Self::Scripted(hypervisor) => hypervisor,
+            Self::Nothing(hypervisor) => hypervisor,
+        }
+    }
 }
 
 /// One connection, seen from the client's end.
@@ -31,18 +47,27 @@ struct Line {
 }
 
 impl EngineTarget {
-    /// A fresh store with default settings that calls itself `served_by`. Domain 0 is
+    /// A fresh store with default settings on a scripted hypervisor. Domain 0 is
     /// introduced, as a daemon does at its start.
-    pub fn new(served_by: &str) -> io::Result<Self> {
-        let settings = Settings { served_by: served_by.to_owned(), ..Settings::default() };
-        let mut target = Self {
-            engine: Engine::new(&settings),
-            hypervisor: ScriptedHypervisor::default(),
-            daemon: FileDaemon::default(),
-            clients: Vec::new(),
-        };
+    pub fn new() -> io::Result<Self> {
+        let mut target = Self::on(World::Scripted(ScriptedHypervisor::default()));
         target.introduce(Domid::DOM0)?;
         Ok(target)
+    }
+
+    /// A fresh store with default settings where there is no hypervisor: every domain
+    /// exists and none is introduced.
+    pub fn without_hypervisor() -> Self {
+        Self::on(World::Nothing(NoHypervisor))
+    }
+
+    fn on(world: World) -> Self {
+        Self {
+            engine: Engine::new(&Settings::default()),
+            world,
+            daemon: FileDaemon::default(),
+            clients: Vec::new(),
+        }
     }
 
     /// The client at the other end of a domain's ring, which was introduced.
@@ -89,7 +114,7 @@ impl EngineTarget {
         let id = self.line(client)?.id;
         loop {
             let mut outside = Outside {
-                hypervisor: &mut self.hypervisor,
+                hypervisor: self.world.hypervisor(),
                 daemon: &mut self.daemon,
                 now: Duration::ZERO,
             };
@@ -126,7 +151,7 @@ impl EngineTarget {
     fn scan_domains(&mut self) {
         for domid in self.engine.known_domains() {
             let mut outside = Outside {
-                hypervisor: &mut self.hypervisor,
+                hypervisor: self.world.hypervisor(),
                 daemon: &mut self.daemon,
                 now: Duration::ZERO,
             };
@@ -168,7 +193,10 @@ impl Target for EngineTarget {
     }
 
     fn domain(&mut self, change: DomainChange) -> bool {
-        self.hypervisor.change(change);
+        let World::Scripted(hypervisor) = &mut self.world else {
+            return false;
+        };
+        hypervisor.change(change);
         if !matches!(change, DomainChange::Create(_)) {
             self.scan_domains();
         }

@@ -54,7 +54,7 @@ pub struct Host {
 impl Host {
     /// The host before the log begins, with all domains the log knows to exist.
     pub fn new(log: &Log) -> io::Result<Self> {
-        let mut target = EngineTarget::new("in process")?;
+        let mut target = EngineTarget::new()?;
         // A domain exists before the toolstack first names it in a permission list. The
         // log does not say when; from the start will do.
         let domains: BTreeSet<_> = log.deeds.iter().map(|deed| deed.who).collect();

@@ -6,7 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`target`] | what is tested: something to connect to |
-//! | [`engine_target`] | the engine by itself |
+//! | [`engine_target`], [`daemon_target`] | the engine by itself; a daemon on its socket |
 //! | [`message`] | requests, well-formed or not, and what comes back |
 //! | [`recording`] | recorded conversations |
 //! | [`replay`], [`canonical`] | having them again, in a form that can be compared |
@@ -19,6 +19,7 @@
 
 pub mod access_log;
 pub mod canonical;
+pub mod daemon_target;
 pub mod demo;
 pub mod engine_target;
 pub mod exceptions;
