@@ -6,9 +6,9 @@ use xenstore_wire::{Domid, Name, Special};
 
 use crate::acl::{Acl, Right};
 use crate::engine::Engine;
+use crate::operation::Effect;
 use crate::outbox::Event;
 use crate::outside::{Daemon, Incident};
-use crate::store::Effect;
 use crate::transaction::Committed;
 use crate::watch::WatchId;
 

@@ -27,11 +27,13 @@
 //! |---|---|
 //! | `engine` | connections and their turns |
 //! | `requests` | the way of a request |
-//! | `store` | nodes and the operations on them |
+//! | `operation`, `store` | what can be asked of nodes, and doing it |
+//! | `listing` | names of children |
 //! | `transaction` | private copies and how they become everybody's |
 //! | `acl` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
-//! | `domains`, `lifecycle`, `quota` | what is known of domains, their coming and going, what they may have |
+//! | `domains`, `lifecycle` | what is known of domains, their coming and going |
+//! | `quota`, `charges` | what a domain may have and has, what nodes cost |
 //! | `control` | commands to the daemon |
 //! | `connection`, `outbox` | one client and what waits for it |
 //! | `outside` | what the engine asks of the program around it |
@@ -39,12 +41,15 @@
 #![forbid(unsafe_code)]
 
 mod acl;
+mod charges;
 mod connection;
 mod control;
 mod domains;
 mod engine;
 mod events;
 mod lifecycle;
+mod listing;
+mod operation;
 mod outbox;
 mod outside;
 mod quota;

@@ -7,8 +7,8 @@ use crate::connection::{ConnectionId, Transport};
 use crate::domains::Domain;
 use crate::engine::Engine;
 use crate::events::DomainEvent;
+use crate::operation::{Effect, Refusal, Reply};
 use crate::outside::{Daemon, Outside};
-use crate::store::{Effect, Refusal, Reply};
 
 impl Engine {
     /// Whether a domain's ring is connected. "Myself" always is (`xenstore.txt`).

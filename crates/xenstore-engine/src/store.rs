@@ -5,117 +5,26 @@
 
 use std::fmt::Write;
 
+use xenstore_host::Hypervisor;
 use xenstore_tree::{Node, Subtree, Tree};
 use xenstore_wire::path::Components;
-use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Permissions};
-use xenstore_wire::{Special, text};
+use xenstore_wire::{
+    Access, Domid, Errno, Features, Name, PAYLOAD_MAX, Path, Permission, Permissions, Special,
+};
 
 use crate::acl::{Acl, Caller, Right};
+use crate::charges::{charge_of, check_new_sizes, check_nodes, check_size, credit, signed};
 use crate::domains::Domains;
+use crate::listing::{Listing, child_list};
+use crate::operation::{Effect, Operation, Refusal, Reply};
 use crate::quota::{Charge, Ledger, Quota};
 use crate::value::Value;
-use xenstore_host::Hypervisor;
 
 /// What every node holds.
 #[derive(Clone, Debug)]
 pub struct NodeData {
     pub acl: Acl,
     pub value: Value,
-}
-
-/// A request that reads or changes the store: what a transaction consists of.
-#[derive(Clone, Debug)]
-pub enum Operation {
-    Read(Path),
-    Directory(Path),
-    DirectoryPart(Path, usize),
-    GetPerms(Name),
-    Write(Path, Value),
-    Mkdir(Path),
-    Rm(Path),
-    SetPerms(Name, Permissions),
-}
-
-impl Operation {
-    /// Whether it cannot change anything.
-    pub fn is_read(&self) -> bool {
-        matches!(
-            self,
-            Self::Read(_) | Self::Directory(_) | Self::DirectoryPart(..) | Self::GetPerms(_)
-        )
-    }
-
-    /// What it acts on.
-    pub fn name(&self) -> Name {
-        match self {
-            Self::Read(path)
-            | Self::Directory(path)
-            | Self::DirectoryPart(path, _)
-            | Self::Write(path, _)
-            | Self::Mkdir(path)
-            | Self::Rm(path) => Name::Node(path.clone()),
-            Self::GetPerms(name) | Self::SetPerms(name, _) => name.clone(),
-        }
-    }
-}
-
-/// The answer to a request that was granted.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Reply {
-    /// `OK`: it was done.
-    Done,
-    /// A value, shared with the node it was read from.
-    Value(Value),
-    /// Any other payload.
-    Payload(Vec<u8>),
-}
-
-/// A domain asked for more than it may have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Overrun {
-    pub domid: Domid,
-    pub quota: Quota,
-    /// What it would have had.
-    pub wanted: u64,
-    pub limit: u32,
-}
-
-/// Why an operation was refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// For this reason.
-    Errno(Errno),
-    /// Because of a quota.
-    Quota(Overrun),
-}
-
-impl Refusal {
-    /// What the client is told.
-    pub fn errno(self) -> Errno {
-        match self {
-            Self::Errno(errno) => errno,
-            Self::Quota(_) => Errno::NoSpc,
-        }
-    }
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
-    }
-}
-
-/// What an operation did, as far as watches care.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Nothing.
-    Nothing,
-    /// A value was set or a node created.
-    Written,
-    /// This subtree is gone.
-    Removed(Subtree<NodeData>),
-    /// The permissions are others; before, they were these.
-    Permissions(Acl),
 }
 
 /// What an operation needs to know beside the store.
@@ -138,14 +47,6 @@ impl Clock {
         self.0 += 1;
         self.0
     }
-}
-
-/// The child list last asked for in parts. Creation order costs a sort; a client
-/// that fetches a long list part by part pays for it once.
-#[derive(Debug, Default)]
-pub struct Listing {
-    of: Option<(Path, u64)>,
-    names: Vec<u8>,
 }
 
 /// The nodes, and beside them the special names with their permissions.
@@ -467,7 +368,7 @@ pub fn live_acl(permissions: &Permissions, cx: &mut Context<'_>) -> Outcome<Acl>
     let features = cx.caller.features;
     let mut is_live = |domid| match domid {
         // Only who knows of "every domain" can mean it.
-        Domid::ANY => features.contains(xenstore_wire::Features::DOMID_ANY),
+        Domid::ANY => features.contains(Features::DOMID_ANY),
         _ => cx.domains.knows(domid, cx.hypervisor),
     };
     if !is_live(permissions.owner.domid) {
@@ -517,121 +418,4 @@ fn find<'t>(
 
 fn permit(acl: &Acl, caller: &Caller, right: Right) -> Outcome<()> {
     if acl.allows(caller, right) { Ok(()) } else { Err(Errno::Acces.into()) }
-}
-
-/// The names of a node's children, each with a NUL, in creation order; `None` if
-/// they are longer than `limit`, found out without looking at more than fit.
-fn child_list(node: &Node<NodeData>, limit: usize) -> Option<Vec<u8>> {
-    let mut length = 0;
-    for child in node.children() {
-        length += child.name().len() + 1;
-        if length > limit {
-            return None;
-        }
-    }
-    let mut list = Vec::with_capacity(length);
-    for child in node.children_in_creation_order() {
-        list.extend_from_slice(child.name().as_bytes());
-        list.push(0);
-    }
-    Some(list)
-}
-
-impl Listing {
-    /// The payload of a `DIRECTORY_PART` reply: the node's generation and a NUL, then
-    /// names from `offset` on as they fit; after the last one comes an empty name.
-    fn part(&mut self, path: &Path, node: &Node<NodeData>, offset: usize) -> Vec<u8> {
-        let generation = node.generation();
-        if !self.of.as_ref().is_some_and(|(of, at)| of == path && *at == generation) {
-            self.names = child_list(node, usize::MAX).unwrap_or_default();
-            self.of = Some((path.clone(), generation));
-        }
-        let mut part = format!("{generation}\0").into_bytes();
-        let rest = self.names.get(offset..).unwrap_or_default();
-        let room = PAYLOAD_MAX - part.len() - 1;
-        let mut taken = 0;
-        for name in text::strings(rest) {
-            if taken + name.len() >= room {
-                break;
-            }
-            taken += name.len() + 1;
-        }
-        part.extend_from_slice(rest.get(..taken).unwrap_or_default());
-        if taken == rest.len() {
-            part.push(0);
-            *self = Self::default();
-        }
-        part
-    }
-}
-
-/// Whether the caller may own so many nodes more. The transaction's own removals and
-/// creations count (XSA-421).
-fn check_nodes(more: usize, cx: &Context<'_>) -> Outcome<()> {
-    let owned = cx.domains.usage(cx.caller.domid, Quota::Nodes);
-    let pending = cx.ledger.of(cx.caller.domid).nodes.saturating_add(signed(more));
-    cx.domains.check(&cx.caller, Quota::Nodes, owned.saturating_add_signed(pending))
-}
-
-/// Whether a node of the caller's may become so large.
-fn check_size(
-    node: &Node<NodeData>,
-    entries: usize,
-    value: usize,
-    more: usize,
-    cx: &Context<'_>,
-) -> Outcome<()> {
-    if cx.caller.privileged {
-        return Ok(());
-    }
-    let limit = cx.domains.limit(cx.caller.domid, Quota::NodeSize) as usize;
-    let mut size = NODE_HEADER + ENTRY * entries + value + more;
-    for child in node.children() {
-        // Every child counts at least two bytes: this looks at no more than the limit.
-        if limit == 0 || size > limit {
-            break;
-        }
-        size += child.name().len() + 1;
-    }
-    cx.domains.check(&cx.caller, Quota::NodeSize, size as u64)
-}
-
-/// The same for nodes about to be created, each but the last the parent of the next.
-fn check_new_sizes(names: &[&str], entries: usize, value: &Value, cx: &Context<'_>) -> Outcome<()> {
-    let children = names.iter().skip(1).map(|name| name.len() + 1);
-    let largest = children.chain([value.len()]).max().unwrap_or(0);
-    let size = NODE_HEADER + ENTRY * entries + largest;
-    cx.domains.check(&cx.caller, Quota::NodeSize, size as u64)
-}
-
-/// Bytes a node counts beside what it holds, as toolstacks know from the C daemon.
-const NODE_HEADER: usize = 16;
-/// Bytes an entry of its permission list counts.
-const ENTRY: usize = 8;
-
-/// What a node costs its owner: itself, its path, and its name in its parent's list.
-fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Charge {
-    let bytes = NODE_HEADER + ENTRY * acl.count() + value.len() + path_length + name.len() + 1;
-    Charge { nodes: 1, bytes: signed(bytes) }
-}
-
-/// Gives the owners of a removed subtree back what its nodes cost them.
-fn credit(removed: &Subtree<NodeData>, path: &Path, ledger: &mut Ledger) {
-    let mut refund = |node: &Node<NodeData>, length: usize| {
-        let NodeData { acl, value } = node.value();
-        ledger.note(acl.owner(), -charge_of(acl, value, length, node.name()));
-    };
-    let mut lengths = vec![path.as_str().len()];
-    refund(removed, path.as_str().len());
-    for (depth, node) in removed.descendants() {
-        lengths.truncate(depth);
-        let length = lengths.last().copied().unwrap_or(0) + 1 + node.name().len();
-        lengths.push(length);
-        refund(node, length);
-    }
-}
-
-/// Sizes are bounded by messages of 4096 bytes and by memory: they fit.
-fn signed(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }

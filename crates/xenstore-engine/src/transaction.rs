@@ -24,8 +24,9 @@ use std::collections::HashMap;
 use xenstore_wire::text::split_string;
 use xenstore_wire::{Errno, Name};
 
+use crate::operation::{Effect, Operation, Refusal, Reply};
 use crate::quota::Ledger;
-use crate::store::{Context, Effect, Operation, Refusal, Reply, Store};
+use crate::store::{Context, Store};
 
 /// What a client was told.
 pub type Answer = Result<Reply, Errno>;

@@ -1,0 +1,89 @@
+//! What nodes cost their owners, and whether a caller may have more.
+//!
+//! A node costs itself, its path, and its own name in its parent's list. Charging the
+//! name to the node and not to its parent keeps every change of an account local.
+
+use xenstore_tree::{Node, Subtree};
+use xenstore_wire::Path;
+
+use crate::acl::Acl;
+use crate::operation::Refusal;
+use crate::quota::{Charge, Ledger, Quota};
+use crate::store::{Context, NodeData};
+use crate::value::Value;
+
+/// Whether the caller may own so many nodes more. The transaction's own removals and
+/// creations count (XSA-421).
+pub fn check_nodes(more: usize, cx: &Context<'_>) -> Result<(), Refusal> {
+    let owned = cx.domains.usage(cx.caller.domid, Quota::Nodes);
+    let pending = cx.ledger.of(cx.caller.domid).nodes.saturating_add(signed(more));
+    cx.domains.check(&cx.caller, Quota::Nodes, owned.saturating_add_signed(pending))
+}
+
+/// Whether a node of the caller's may become so large.
+pub fn check_size(
+    node: &Node<NodeData>,
+    entries: usize,
+    value: usize,
+    more: usize,
+    cx: &Context<'_>,
+) -> Result<(), Refusal> {
+    if cx.caller.privileged {
+        return Ok(());
+    }
+    let limit = cx.domains.limit(cx.caller.domid, Quota::NodeSize) as usize;
+    let mut size = NODE_HEADER + ENTRY * entries + value + more;
+    for child in node.children() {
+        // Every child counts at least two bytes: this looks at no more than the limit.
+        if limit == 0 || size > limit {
+            break;
+        }
+        size += child.name().len() + 1;
+    }
+    cx.domains.check(&cx.caller, Quota::NodeSize, size as u64)
+}
+
+/// The same for nodes about to be created, each but the last the parent of the next.
+pub fn check_new_sizes(
+    names: &[&str],
+    entries: usize,
+    value: &Value,
+    cx: &Context<'_>,
+) -> Result<(), Refusal> {
+    let children = names.iter().skip(1).map(|name| name.len() + 1);
+    let largest = children.chain([value.len()]).max().unwrap_or(0);
+    let size = NODE_HEADER + ENTRY * entries + largest;
+    cx.domains.check(&cx.caller, Quota::NodeSize, size as u64)
+}
+
+/// Bytes a node counts beside what it holds, as toolstacks know from the C daemon.
+const NODE_HEADER: usize = 16;
+/// Bytes an entry of its permission list counts.
+const ENTRY: usize = 8;
+
+/// What a node costs its owner: itself, its path, and its name in its parent's list.
+pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Charge {
+    let bytes = NODE_HEADER + ENTRY * acl.count() + value.len() + path_length + name.len() + 1;
+    Charge { nodes: 1, bytes: signed(bytes) }
+}
+
+/// Gives the owners of a removed subtree back what its nodes cost them.
+pub fn credit(removed: &Subtree<NodeData>, path: &Path, ledger: &mut Ledger) {
+    let mut refund = |node: &Node<NodeData>, length: usize| {
+        let NodeData { acl, value } = node.value();
+        ledger.note(acl.owner(), -charge_of(acl, value, length, node.name()));
+    };
+    let mut lengths = vec![path.as_str().len()];
+    refund(removed, path.as_str().len());
+    for (depth, node) in removed.descendants() {
+        lengths.truncate(depth);
+        let length = lengths.last().copied().unwrap_or(0) + 1 + node.name().len();
+        lengths.push(length);
+        refund(node, length);
+    }
+}
+
+/// Sizes are bounded by messages of 4096 bytes and by memory: they fit.
+pub fn signed(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,104 @@
+//! What can be asked of the store, and what can come of it.
+
+use xenstore_tree::Subtree;
+use xenstore_wire::{Domid, Errno, Name, Path, Permissions};
+
+use crate::acl::Acl;
+use crate::quota::Quota;
+use crate::store::NodeData;
+use crate::value::Value;
+
+/// A request that reads or changes the store: what a transaction consists of.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    Read(Path),
+    Directory(Path),
+    DirectoryPart(Path, usize),
+    GetPerms(Name),
+    Write(Path, Value),
+    Mkdir(Path),
+    Rm(Path),
+    SetPerms(Name, Permissions),
+}
+
+impl Operation {
+    /// Whether it cannot change anything.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(_) | Self::Directory(_) | Self::DirectoryPart(..) | Self::GetPerms(_)
+        )
+    }
+
+    /// What it acts on.
+    pub fn name(&self) -> Name {
+        match self {
+            Self::Read(path)
+            | Self::Directory(path)
+            | Self::DirectoryPart(path, _)
+            | Self::Write(path, _)
+            | Self::Mkdir(path)
+            | Self::Rm(path) => Name::Node(path.clone()),
+            Self::GetPerms(name) | Self::SetPerms(name, _) => name.clone(),
+        }
+    }
+}
+
+/// The answer to a request that was granted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// `OK`: it was done.
+    Done,
+    /// A value, shared with the node it was read from.
+    Value(Value),
+    /// Any other payload.
+    Payload(Vec<u8>),
+}
+
+/// A domain asked for more than it may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overrun {
+    pub domid: Domid,
+    pub quota: Quota,
+    /// What it would have had.
+    pub wanted: u64,
+    pub limit: u32,
+}
+
+/// Why an operation was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// For this reason.
+    Errno(Errno),
+    /// Because of a quota.
+    Quota(Overrun),
+}
+
+impl Refusal {
+    /// What the client is told.
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::Errno(errno) => errno,
+            Self::Quota(_) => Errno::NoSpc,
+        }
+    }
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+/// What an operation did, as far as watches care.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Nothing.
+    Nothing,
+    /// A value was set or a node created.
+    Written,
+    /// This subtree is gone.
+    Removed(Subtree<NodeData>),
+    /// The permissions are others; before, they were these.
+    Permissions(Acl),
+}
