@@ -11,7 +11,7 @@ use crate::access_log::AccessLog;
 use crate::config::{Config, Task};
 use crate::daemonize::{Child, DaemonizeError, detach};
 use crate::event_loop::{EventLoop, EventLoopError, Resources};
-use crate::hypervisor::{self, MissingInterfaces};
+use crate::hypervisor::{self, NotServed};
 use crate::logging::Logging;
 use crate::notify;
 use crate::pid_file::{PidFile, PidFileError};
@@ -25,7 +25,7 @@ pub enum RunError {
     #[error(transparent)]
     Daemonize(#[from] DaemonizeError),
     #[error(transparent)]
-    Hypervisor(#[from] MissingInterfaces),
+    Hypervisor(#[from] NotServed),
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     #[error(transparent)]
@@ -106,9 +106,7 @@ fn serve(config: &Config, child: Option<Child>) -> Result<ExitCode, RunError> {
 /// What was given and is not acted on, for whoever started it and for the log.
 fn report_oddities(config: &Config) {
     let problems = config.problems.iter().map(ToString::to_string);
-    let obsolete = config.obsolete.iter();
-    let obsolete = obsolete.map(|option| format!("{option}: obsolete, has no effect"));
-    for oddity in problems.chain(obsolete) {
+    for oddity in problems.chain(config.notices.iter().cloned()) {
         tracing::warn!("{oddity}");
         if !config.process.foreground || config.logs.daemon_configured {
             eprintln!("rxenstored: {oddity}");
@@ -122,7 +120,7 @@ fn serve_until_told_to_leave(
     child: Option<Child>,
 ) -> Result<(), RunError> {
     if config.domains.hypervisor {
-        hypervisor::check(&config.domains)?;
+        return Err(hypervisor::refuse(&config.domains).into());
     }
     let open_files = socket::raise_open_files();
     let signals = Signals::install().map_err(RunError::Signals)?;

@@ -15,6 +15,8 @@ use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 
 use crate::limits::{QuotaSetting, SoftQuotaSetting, TimeoutSetting};
 
+const RINGS: &str = "Rings of guests (no effect, this version serves sockets only)";
+
 /// What was asked for on the command line, before any default is applied.
 #[derive(Debug, Default, Parser)]
 #[command(
@@ -83,22 +85,23 @@ pub struct Options {
     /// Warn in the log beyond this much: memory.
     #[arg(short = 'q', long, value_name = "NAME=N", help_heading = "Quotas")]
     pub quota_soft: Vec<SoftQuotaSetting>,
-    /// How long an event may wait to be read: watch-event (0: for ever).
-    #[arg(short = 'w', long, value_name = "NAME=SECONDS", help_heading = "Quotas")]
-    pub timeout: Vec<TimeoutSetting>,
 
     /// Keep the nodes of a domain that is gone, owned by the control domain.
     #[arg(short = 'K', long, help_heading = "Domains")]
     pub keep_orphans: bool,
-    /// The domain the store itself runs in.
-    #[arg(short = 'm', long, value_name = "DOMID", help_heading = "Domains")]
-    pub master_domid: Option<u16>,
     /// The control domain.
     #[arg(short = 'p', long, value_name = "DOMID", help_heading = "Domains")]
     pub priv_domid: Option<u16>,
+
+    /// The domain the store itself runs in.
+    #[arg(short = 'm', long, value_name = "DOMID", help_heading = RINGS)]
+    pub master_domid: Option<u16>,
     /// Event channel of domain 0, for a store in a domain of its own.
-    #[arg(short = 'e', long, value_name = "PORT", help_heading = "Domains")]
+    #[arg(short = 'e', long, value_name = "PORT", help_heading = RINGS)]
     pub event: Option<u32>,
+    /// How long an event may wait to be read: watch-event (0: for ever).
+    #[arg(short = 'w', long, value_name = "NAME=SECONDS", help_heading = RINGS)]
+    pub timeout: Vec<TimeoutSetting>,
 
     /// Write every request to this file, in the access log's format.
     #[arg(short = 'T', long, value_name = "FILE", help_heading = "Logs")]
@@ -145,17 +148,16 @@ pub struct Options {
 }
 
 impl Options {
-    /// The given options that older daemons acted on and this one does not.
-    pub fn obsolete(&self) -> Vec<&'static str> {
-        [
+    /// A notice for each given option that older daemons acted on and this one does not.
+    pub fn without_effect(&self) -> impl Iterator<Item = String> {
+        let obsolete = [
             (self.no_recovery, "--no-recovery"),
             (self.preserve_local, "--preserve-local"),
             (self.internal_db.is_some(), "--internal-db"),
             (self.reraise_top_level, "--reraise-top-level"),
-        ]
-        .into_iter()
-        .filter_map(|(given, name)| given.then_some(name))
-        .collect()
+        ];
+        let given = obsolete.into_iter().filter_map(|(given, name)| given.then_some(name));
+        given.map(|name| format!("{name}: obsolete, has no effect"))
     }
 }
 
@@ -258,7 +260,7 @@ pub fn report(early: &Early) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Quota;
+    use xenstore_engine::Quota;
 
     fn options(line: &str) -> Result<Options, Early> {
         parse(format!("rxenstored {line}").split_whitespace().map(OsString::from))
@@ -296,7 +298,7 @@ mod tests {
         assert_eq!(given.transaction, Some(32));
         assert_eq!(given.watch_nb, Some(512));
         assert!(given.verbose);
-        assert_eq!(given.obsolete(), ["--no-recovery", "--preserve-local", "--internal-db"]);
+        assert_eq!(given.without_effect().count(), 3);
     }
 
     #[test]

@@ -6,13 +6,13 @@
 //! store by a line that the previous daemon let pass. `--config-test` is stricter.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::ValueEnum;
 use thiserror::Error;
+use xenstore_engine::Quota;
 
 use crate::config::{AccessLogSettings, Config, Destination, LogFileSettings};
-use crate::limits::PATH_MAX_CAP;
+use crate::limits;
 use crate::options::LogLevel;
 
 /// Something in a configuration file that was not understood.
@@ -84,7 +84,7 @@ pub fn apply(file: &Path, text: &str, config: &mut Config) -> Vec<Problem> {
         }
     }
     if !quota_active {
-        config.limits.deactivate();
+        limits::deactivate(&mut config.limits);
     }
     problems
 }
@@ -114,22 +114,19 @@ enum KeyError {
 }
 
 fn quota(key: &str, value: &str, config: &mut Config) -> Result<(), KeyError> {
-    let limits = &mut config.limits;
-    let slot = match key {
-        "quota-maxentity" => &mut limits.nodes,
-        "quota-maxsize" => &mut limits.node_size,
-        "quota-maxwatch" => &mut limits.watches,
-        "quota-transaction" => &mut limits.transactions,
-        "quota-maxrequests" => &mut limits.transaction_requests,
-        "quota-maxoutstanding" => &mut limits.queued_replies,
-        "quota-maxwatchevents" => &mut limits.queued_events,
-        "quota-path-max" => {
-            let length = number(value).map(|length| length.min(PATH_MAX_CAP));
-            return set(&mut limits.path_max, length);
+    let quota = match key {
+        "quota-maxentity" => Quota::Nodes,
+        "quota-maxsize" => Quota::NodeSize,
+        "quota-maxwatch" => Quota::Watches,
+        "quota-transaction" => Quota::Transactions,
+        "quota-path-max" => Quota::PathMax,
+        "quota-maxrequests" | "quota-maxoutstanding" | "quota-maxwatchevents" => {
+            return number(value).map(|_| ());
         }
         _ => return Err(KeyError::Unknown),
     };
-    set(slot, number(value))
+    limits::set(&mut config.limits, quota, number(value)?);
+    Ok(())
 }
 
 fn log(key: &str, value: &str, config: &mut Config) -> Result<(), KeyError> {
@@ -170,32 +167,38 @@ fn log_file(setting: &str, value: &str, log: &mut LogFileSettings) -> Result<(),
 }
 
 fn other(key: &str, value: &str, config: &mut Config) -> Result<(), KeyError> {
-    let (store, domains) = (&mut config.store, &mut config.domains);
     match key {
         "pid-file" => set(&mut config.paths.pid_file, path(value).map(Some)),
-        "test-eagain" => set(&mut store.test_eagain, boolean(value)),
-        "merge-activate" => set(&mut store.merge_activate, boolean(value)),
-        "perms-activate" => set(&mut store.perms_activate, boolean(value)),
-        "perms-watch-activate" => set(&mut store.perms_watch_activate, boolean(value)),
-        "allow-debug" => set(&mut store.allow_debug, boolean(value)),
-        "conflict-burst-limit" => set(&mut store.conflict.burst_limit, positive(value)),
-        "conflict-max-history-seconds" => {
-            let history = positive(value).map(Duration::from_secs_f64);
-            set(&mut store.conflict.max_history, history)
+        "test-eagain" => set(&mut config.test_eagain, boolean(value)),
+        "xenstored-kva" => set(&mut config.domains.ring_file, path(value)),
+        "xenstored-port" => set(&mut config.domains.port_file, path(value)),
+        _ => without_effect(key, value, config),
+    }
+}
+
+/// Switches of oxenstored that are not switches here: what they are always, and why.
+const FIXED: [(&str, bool, &str); 5] = [
+    ("merge-activate", true, "transactions are always merged"),
+    ("perms-activate", true, "permissions are always enforced"),
+    ("perms-watch-activate", true, "permissions are always enforced for events too"),
+    ("allow-debug", false, "control commands are for the control domain only"),
+    ("persistent", false, "the store is kept in memory only"),
+];
+
+/// Keys that are known and checked, and change nothing.
+fn without_effect(key: &str, value: &str, config: &mut Config) -> Result<(), KeyError> {
+    if let Some((_, always, reason)) = FIXED.iter().find(|(name, ..)| *name == key) {
+        if boolean(value)? != *always {
+            config.notices.push(format!("{key} = {value}: no effect, {reason}"));
         }
-        "conflict-rate-limit-is-aggregate" => {
-            set(&mut store.conflict.rate_limit_is_aggregate, boolean(value))
-        }
-        "ring-scan-interval" => {
-            let interval = seconds(value);
-            set(&mut domains.ring_scan_interval, interval)
-        }
-        "xenstored-kva" => set(&mut domains.ring_file, path(value)),
-        "xenstored-port" => set(&mut domains.port_file, path(value)),
-        // Known and checked, without effect: there is no file behind this store,
-        // and no garbage collector.
-        "persistent" => boolean(value).map(|_| ()),
+        return Ok(());
+    }
+    match key {
+        "conflict-burst-limit" | "conflict-max-history-seconds" => positive(value),
+        "conflict-rate-limit-is-aggregate" => boolean(value).map(|_| ()),
         "gc-max-overhead" => number(value).map(|_| ()),
+        // Concerns rings of guests.
+        "ring-scan-interval" => seconds(value),
         _ => Err(KeyError::Unknown),
     }
 }
@@ -220,21 +223,18 @@ fn limit(value: &str) -> Result<Option<u64>, KeyError> {
     Ok(u64::try_from(number).ok().filter(|number| *number > 0))
 }
 
-/// A time; less than nothing is oxenstored's way to say "never".
-fn seconds(value: &str) -> Result<Option<Duration>, KeyError> {
-    let expected = KeyError::Expected("a number of seconds");
+/// A time, or less than nothing: oxenstored's way to say "never".
+fn seconds(value: &str) -> Result<(), KeyError> {
     match value.parse::<f64>() {
-        Ok(number) if number.is_finite() => {
-            Ok(Duration::try_from_secs_f64(number).ok().filter(|time| !time.is_zero()))
-        }
-        _ => Err(expected),
+        Ok(number) if number.is_finite() => Ok(()),
+        _ => Err(KeyError::Expected("a number of seconds")),
     }
 }
 
 /// A number above zero, small enough to be a time in seconds.
-fn positive(value: &str) -> Result<f64, KeyError> {
+fn positive(value: &str) -> Result<(), KeyError> {
     match value.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= 1e9 => Ok(number),
+        Ok(number) if number > 0.0 && number <= 1e9 => Ok(()),
         _ => Err(KeyError::Expected("a number above 0")),
     }
 }
@@ -269,32 +269,24 @@ mod tests {
         (config, problems)
     }
 
+    const MAN_PAGE: &str = include_str!("../../../docs/man/rxenstored.conf.5");
+
+    fn assert_documented(line: &str, part: &str) {
+        let key = line.split(' ').next().unwrap();
+        assert!(part.contains(&format!("Cm {key}\n")) || part.contains(&format!("Cm {key} ")));
+    }
+
     #[test]
     fn every_key_is_known_and_takes_effect() {
-        let none = ["persistent = true", "gc-max-overhead = 5"];
-        for line in none {
-            assert_eq!(read(line), (Config::default(), vec![]), "{line}");
-        }
         for line in [
             "pid-file = /p",
             "test-eagain = true",
-            "merge-activate = false",
-            "perms-activate = false",
-            "perms-watch-activate = false",
-            "allow-debug = true",
-            "conflict-burst-limit = 6.0",
-            "conflict-max-history-seconds = 0.5",
-            "conflict-rate-limit-is-aggregate = false",
             "quota-activate = false",
             "quota-maxentity = 1",
             "quota-maxsize = 1",
             "quota-maxwatch = 1",
             "quota-transaction = 1",
-            "quota-maxrequests = 1",
             "quota-path-max = 1",
-            "quota-maxoutstanding = 1",
-            "quota-maxwatchevents = 1",
-            "ring-scan-interval = -1",
             "xenstored-kva = /k",
             "xenstored-port = /p",
             "xenstored-log-file = /l",
@@ -313,9 +305,38 @@ mod tests {
             let (config, problems) = read(line);
             assert!(problems.is_empty(), "{problems:?}");
             assert_ne!(config, Config::default(), "{line}");
-            let page = include_str!("../../../docs/man/rxenstored.conf.5");
-            let key = line.split(' ').next().unwrap();
-            assert!(page.contains(key), "{key} is missing in the man page");
+            assert!(config.notices.is_empty(), "{line}");
+            assert_documented(line, MAN_PAGE.split(".Ss Without effect").next().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said_to_have_none() {
+        let (_, documented) = MAN_PAGE.split_once(".Ss Without effect").unwrap();
+        for (line, noticed) in [
+            ("merge-activate = true", false),
+            ("merge-activate = false", true),
+            ("perms-activate = false", true),
+            ("perms-watch-activate = false", true),
+            ("allow-debug = false", false),
+            ("allow-debug = true", true),
+            ("persistent = true", true),
+            ("conflict-burst-limit = 6.0", false),
+            ("conflict-max-history-seconds = 0.5", false),
+            ("conflict-rate-limit-is-aggregate = false", false),
+            ("quota-maxrequests = 1", false),
+            ("quota-maxoutstanding = 1", false),
+            ("quota-maxwatchevents = 1", false),
+            ("gc-max-overhead = 5", false),
+            ("ring-scan-interval = -1", false),
+        ] {
+            let (mut config, problems) = read(line);
+            assert!(problems.is_empty(), "{problems:?}");
+            let notices = std::mem::take(&mut config.notices);
+            assert_eq!(notices.len(), usize::from(noticed), "{line}");
+            assert!(notices.iter().all(|notice| notice.starts_with(line)), "{notices:?}");
+            assert_eq!(config, Config::default(), "{line}");
+            assert_documented(line, documented);
         }
     }
 
@@ -323,7 +344,7 @@ mod tests {
     fn blanks_and_comments() {
         let (config, problems) = read("# all\n\n  quota-maxentity=5 # few\r\n\tpid-file\t=\t/p\n");
         assert_eq!(problems, Vec::<String>::new());
-        assert_eq!(config.limits.nodes, 5);
+        assert_eq!(config.limits.get(Quota::Nodes), 5);
         assert_eq!(config.paths.pid_file, Some("/p".into()));
     }
 
@@ -355,6 +376,8 @@ mod tests {
             "access-log-file =",
             "xenstored-log-level = loud",
             "quota-maxwatch = -1",
+            "quota-maxrequests = x",
+            "perms-activate = maybe",
             "gc-max-overhead = x",
         ] {
             assert_eq!(read(line).1.len(), 1, "{line}");
