@@ -34,13 +34,14 @@
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
 //! | `quota`, `charges` | what a domain may have and has, what nodes cost |
-//! | `control` | commands to the daemon |
+//! | `administration`, `control` | requests about domains and the daemon, commands to it |
 //! | `connection`, `outbox` | one client and what waits for it |
 //! | `outside` | what the engine asks of the program around it |
 
 #![forbid(unsafe_code)]
 
 mod acl;
+mod administration;
 mod charges;
 mod connection;
 mod control;

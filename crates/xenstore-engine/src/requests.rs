@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use xenstore_wire::request::{QuotaQuestion, Sender, WatchKey};
-use xenstore_wire::{Domid, Errno, Features, Header, Malformed, MessageType, Name, Path};
+use xenstore_wire::request::{Sender, WatchKey};
+use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError};
 use xenstore_wire::{Permissions, Request};
 
 use crate::acl::Caller;
@@ -195,35 +195,10 @@ impl Engine {
         self.operate(id, caller, transaction, operation, outside)
     }
 
-    /// Requests about domains and the daemon itself; they ignore transactions.
-    fn administer(
-        &mut self,
-        caller: Caller,
-        request: &Request<'_>,
-        outside: &mut Outside<'_>,
-    ) -> Result<Reply, Refusal> {
-        match *request {
-            Request::Control { command, arguments } => self.control(command, arguments, outside),
-            Request::GetDomainPath(domid) => Ok(text(Path::of_domain(domid))),
-            Request::IsDomainIntroduced(domid) => {
-                Ok(text(if self.is_introduced(domid) { "T" } else { "F" }))
-            }
-            Request::Introduce { domid, port } => self.introduce(domid, port, outside),
-            Request::Release(domid) => self.release(domid, outside),
-            Request::Resume(domid) => self.resume(domid),
-            Request::SetTarget { domid, target } => self.set_target(domid, target),
-            Request::GetFeature(domid) => self.get_feature(caller, domid, outside),
-            Request::SetFeature { domid, features } => self.set_feature(domid, features, outside),
-            Request::GetQuota(question) => self.get_quota(question, outside),
-            Request::SetQuota { domid, name, value } => self.set_quota(domid, name, value, outside),
-            _ => Err(Errno::NoSys.into()),
-        }
-    }
-
     /// The name in a `SET_PERMS`, after its permission list was found acceptable.
     fn checked_name(
         &mut self,
-        name: Result<Name, xenstore_wire::PathError>,
+        name: Result<Name, PathError>,
         permissions: &Permissions,
         caller: Caller,
         outside: &mut Outside<'_>,
@@ -383,74 +358,5 @@ impl Engine {
             self.domains.charge(caller.domid, Quota::Watches, -1);
         }
         Ok(Reply::Done.into())
-    }
-
-    fn get_feature(
-        &mut self,
-        caller: Caller,
-        domid: Option<Domid>,
-        outside: &mut Outside<'_>,
-    ) -> Result<Reply, Refusal> {
-        let features = match domid {
-            None => caller.features,
-            Some(_) if !caller.privileged => return Err(Errno::Acces.into()),
-            Some(domid) => {
-                let domain = self.domains.acquaint(domid, outside.hypervisor);
-                domain.ok_or(Errno::NoEnt)?.features.unwrap_or(Features::ALL)
-            }
-        };
-        Ok(text(features.bits()))
-    }
-
-    fn set_feature(
-        &mut self,
-        domid: Domid,
-        features: Features,
-        outside: &mut Outside<'_>,
-    ) -> Result<Reply, Refusal> {
-        let domain = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
-        if domain.introduced {
-            return Err(Errno::Busy.into());
-        }
-        domain.features = Some(features);
-        Ok(Reply::Done)
-    }
-
-    fn get_quota(
-        &mut self,
-        question: QuotaQuestion<'_>,
-        outside: &mut Outside<'_>,
-    ) -> Result<Reply, Refusal> {
-        let quota = |name| Quota::from_name(name).ok_or(Errno::Inval);
-        match question {
-            QuotaQuestion::Names => {
-                let names: Vec<_> = Quota::ALL.iter().map(|quota| quota.name()).collect();
-                Ok(text(names.join(" ")))
-            }
-            QuotaQuestion::Default(name) => Ok(text(self.domains.defaults.get(quota(name)?))),
-            QuotaQuestion::Domain(domid, name) => {
-                let quota = quota(name)?;
-                self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
-                Ok(text(self.domains.limit(domid, quota)))
-            }
-        }
-    }
-
-    fn set_quota(
-        &mut self,
-        domid: Option<Domid>,
-        name: &[u8],
-        value: u32,
-        outside: &mut Outside<'_>,
-    ) -> Result<Reply, Refusal> {
-        let quota = Quota::from_name(name).ok_or(Errno::Inval)?;
-        match domid {
-            None => self.domains.defaults.set(quota, value),
-            Some(domid) => {
-                let domain = self.domains.acquaint(domid, outside.hypervisor);
-                domain.ok_or(Errno::NoEnt)?.limits.insert(quota, value);
-            }
-        }
-        Ok(Reply::Done)
     }
 }

@@ -1,0 +1,107 @@
+//! Requests about domains and the daemon itself; transactions mean nothing to them.
+
+use xenstore_wire::request::QuotaQuestion;
+use xenstore_wire::{Domid, Errno, Features, Path, Request};
+
+use crate::acl::Caller;
+use crate::engine::Engine;
+use crate::operation::{Refusal, Reply};
+use crate::outside::Outside;
+use crate::quota::Quota;
+use crate::requests::text;
+
+impl Engine {
+    /// Answers one of them.
+    pub(crate) fn administer(
+        &mut self,
+        caller: Caller,
+        request: &Request<'_>,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        match *request {
+            Request::Control { command, arguments } => self.control(command, arguments, outside),
+            Request::GetDomainPath(domid) => Ok(text(Path::of_domain(domid))),
+            Request::IsDomainIntroduced(domid) => {
+                Ok(text(if self.is_introduced(domid) { "T" } else { "F" }))
+            }
+            Request::Introduce { domid, port } => self.introduce(domid, port, outside),
+            Request::Release(domid) => self.release(domid, outside),
+            Request::Resume(domid) => self.resume(domid),
+            Request::SetTarget { domid, target } => self.set_target(domid, target),
+            Request::GetFeature(domid) => self.get_feature(caller, domid, outside),
+            Request::SetFeature { domid, features } => self.set_feature(domid, features, outside),
+            Request::GetQuota(question) => self.get_quota(question, outside),
+            Request::SetQuota { domid, name, value } => self.set_quota(domid, name, value, outside),
+            _ => Err(Errno::NoSys.into()),
+        }
+    }
+
+    fn get_feature(
+        &mut self,
+        caller: Caller,
+        domid: Option<Domid>,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let features = match domid {
+            None => caller.features,
+            Some(_) if !caller.privileged => return Err(Errno::Acces.into()),
+            Some(domid) => {
+                let domain = self.domains.acquaint(domid, outside.hypervisor);
+                domain.ok_or(Errno::NoEnt)?.features.unwrap_or(Features::ALL)
+            }
+        };
+        Ok(text(features.bits()))
+    }
+
+    fn set_feature(
+        &mut self,
+        domid: Domid,
+        features: Features,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let domain = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
+        if domain.introduced {
+            return Err(Errno::Busy.into());
+        }
+        domain.features = Some(features);
+        Ok(Reply::Done)
+    }
+
+    fn get_quota(
+        &mut self,
+        question: QuotaQuestion<'_>,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let quota = |name| Quota::from_name(name).ok_or(Errno::Inval);
+        match question {
+            QuotaQuestion::Names => {
+                let names: Vec<_> = Quota::ALL.iter().map(|quota| quota.name()).collect();
+                Ok(text(names.join(" ")))
+            }
+            QuotaQuestion::Default(name) => Ok(text(self.domains.defaults.get(quota(name)?))),
+            QuotaQuestion::Domain(domid, name) => {
+                let quota = quota(name)?;
+                self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
+                Ok(text(self.domains.limit(domid, quota)))
+            }
+        }
+    }
+
+    fn set_quota(
+        &mut self,
+        domid: Option<Domid>,
+        name: &[u8],
+        value: u32,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        let quota = Quota::from_name(name).ok_or(Errno::Inval)?;
+        match domid {
+            None => self.domains.defaults.set(quota, value),
+            Some(domid) => {
+                let domain = self.domains.acquaint(domid, outside.hypervisor);
+                domain.ok_or(Errno::NoEnt)?.limits.insert(quota, value);
+            }
+        }
+        Ok(Reply::Done)
+    }
+}
