@@ -20,7 +20,7 @@ const OTHERS: [u16; 2] = [2, 3];
 /// them down.
 const TORN_DOWN: [(Who, u32); 2] = [(Who::Socket(38), 6), (Who::Socket(39), 6)];
 
-/// The host as a snapshot, in the form of `xenstore dump --json`.
+/// The host as a snapshot, in the form of `xenstore dump`.
 pub fn host(log: &Log) -> io::Result<String> {
     let mut host = Host::new(log)?;
     let mut gone = Vec::new();
