@@ -3,7 +3,7 @@
 use xenstore_wire::MessageType as T;
 use xenstore_wire::text::decimal;
 
-use super::Rule;
+use super::{Peer, Rule};
 use crate::compare::Aspect;
 
 pub const RULES: &[Rule] = &[
@@ -60,6 +60,21 @@ pub const RULES: &[Rule] = &[
             *aspect != Aspect::Order
                 && case.is(&[T::Introduce])
                 && (case.they_refuse("EIO") || case.they_refuse("EINVAL"))
+        },
+    },
+    Rule {
+        title: "What a released domain had",
+        rxenstored: "Its nodes are removed and watches told; its entries in permission lists are \
+                     taken out.",
+        c: Some("Its entries in permission lists stay."),
+        ocaml: Some(
+            "Its nodes are removed and nobody is told; so are those of a domain that was \
+                     not introduced.",
+        ),
+        why: "Whoever gets the number next must not inherit (XSA-322), and backends learn that a \
+              frontend is gone.",
+        expects: |case, aspect| {
+            case.peer == Peer::Ocaml && case.is(&[T::Release]) && case.events(aspect).is_some()
         },
     },
     Rule {

@@ -43,6 +43,19 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        title: "Events of one domain",
+        rxenstored: "`@introduceDomain/<domid>` and `@releaseDomain/<domid>` can be watched.",
+        c: Some("Only the plain names fire."),
+        ocaml: Some("Only the plain names fire."),
+        why: "As newer C daemons: a listener need not look at every domain.",
+        expects: |case, aspect| {
+            let Some((ours, theirs)) = case.events(aspect) else { return false };
+            let of_one = |event: &Event| event.path.starts_with('@') && event.path.contains('/');
+            let more = surplus(ours, theirs);
+            surplus(theirs, ours).is_empty() && !more.is_empty() && more.iter().all(of_one)
+        },
+    },
+    Rule {
         title: "Watches below a removed node",
         rxenstored: "Each watch on a node that was removed is told, deepest first, the removed \
                      root's last.",
@@ -118,25 +131,24 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
-        title: "Events of a commit that removes",
-        rxenstored: "What was there before and is gone is told; what was made and removed inside \
-                     is not.",
-        c: Some("Told according to what the transaction itself had seen of the removed nodes."),
-        ocaml: Some("Every change inside is told."),
-        why: "Watches are told of differences between two states of the store that everybody \
-              could see.",
+        title: "Which changes of a commit are told",
+        rxenstored: "What is different now from the store everybody saw before: not what was \
+                     made and removed inside, nor what others made meanwhile.",
+        c: Some("What the transaction changed, going by what it had seen of removed nodes."),
+        ocaml: Some("Every change inside, whether it still changes anything or not."),
+        why: "Watches are told of changes that happened, and of all of them.",
         expects: |case, aspect| {
             let Some((ours, theirs)) = case.events(aspect) else { return false };
             let Some(open) = case.transaction() else { return false };
-            let from_removal = |event: &Event| {
+            let accounted = |event: &Event| {
                 let name = Name::parse(event.path.as_bytes(), Domid::DOM0);
-                name.is_ok_and(|name| open.removed_near(&name))
+                name.is_ok_and(|name| open.removed_near(&name) || open.disturbed(&name))
             };
             let differing = [
                 surplus(&distinct(ours), &distinct(theirs)),
                 surplus(&distinct(theirs), &distinct(ours)),
             ];
-            commits(case) && differing.iter().flatten().all(from_removal)
+            commits(case) && differing.iter().flatten().all(accounted)
         },
     },
 ];

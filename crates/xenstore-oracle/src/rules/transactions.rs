@@ -50,15 +50,16 @@ pub const RULES: &[Rule] = &[
         why: "Domains that start side by side do not disturb each other; nothing a client was \
               told turns out wrong.",
         expects: |case, aspect| {
-            let again = case.refused("EAGAIN") != case.they_refuse("EAGAIN");
-            let disturbed = case
-                .transaction()
-                .is_some_and(|open| open.disturbed_anywhere() || open.administers);
-            let events = case.events(aspect).is_some();
-            (*aspect == Aspect::Reply || events)
-                && case.is(&[T::TransactionEnd])
-                && again
-                && disturbed
+            let Some(open) = case.transaction() else { return false };
+            // Who creates a node, or looks for one that is missing, has to do with its
+            // nearest ancestor: perhaps the root, as everybody else who creates one.
+            let expected = if case.refused("EAGAIN") {
+                !case.they_refuse("EAGAIN") && open.disturbed_anywhere()
+            } else {
+                let meets = !open.requests.is_empty() && !open.outside.is_empty();
+                case.they_refuse("EAGAIN") && (meets || open.administers)
+            };
+            *aspect != Aspect::Order && case.is(&[T::TransactionEnd]) && expected
         },
     },
 ];
