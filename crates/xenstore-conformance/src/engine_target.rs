@@ -119,6 +119,9 @@ impl EngineTarget {
                 now: Duration::ZERO,
             };
             let turn = self.engine.turn(id, &mut outside);
+            // As the daemon does after a turn: everybody with output is offered it. Who
+            // is not read here does not take it.
+            self.engine.take_outgoing();
             let moved = self.take_output(client)?;
             match turn {
                 Turn::Broken => {

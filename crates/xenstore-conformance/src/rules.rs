@@ -119,14 +119,6 @@ rules! {
         reason: "Firmware and operating system use one ring one after the other; with \
                  reconnection the second finds no leftovers of the first.",
     }
-    BufferedIsSent {
-        title: "An event handed to the buffer of a reader that keeps up counts as sent",
-        c: "drops an event if the same one is still queued",
-        ocaml: "drops none",
-        ours: "drops one only among those a slow reader has to wait for",
-        reason: "What counts is a bound on what is kept for a client that does not read. \
-                 Recognizing twins in a buffer of a few kilobytes would cost more than it spares.",
-    }
     NoLiveUpdate {
         title: "No live update in this version",
         c: "CONTROL live-update",

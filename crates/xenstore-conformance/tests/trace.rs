@@ -38,7 +38,7 @@ fn the_demo_is_this_host_with_its_guests_running() {
     for domid in 1..=3 {
         assert!(text.contains(&format!("/local/domain/{domid}/data/hello")), "domain {domid}");
     }
-    let file = project("crates/xenstore-conformance/demo/host.json");
+    let file = project("demo/host.json");
     let current = report::check_or_write(&file, &text).unwrap();
     assert!(current, "{} is stale: run this test with UPDATE_DOCS=1", file.display());
 }

@@ -114,7 +114,7 @@ impl Engine {
 
     /// A client connected to the socket. It belongs to the control domain.
     pub fn connect_socket(&mut self, daemon: &mut dyn Daemon) -> ConnectionId {
-        self.last_socket += 1;
+        self.last_socket = self.last_socket.wrapping_add(1);
         let caller = Caller {
             domid: self.privileged,
             privileged: true,
@@ -265,11 +265,13 @@ impl Engine {
     }
 
     /// The connections that got something to send since this was last asked, each once.
+    /// The caller is about to offer each its [`output`](Self::output).
     pub fn take_outgoing(&mut self) -> Vec<ConnectionId> {
         let outgoing = mem::take(&mut self.outgoing);
         for &id in &outgoing {
             if let Some(connection) = self.connection_mut(id) {
                 connection.queued = false;
+                connection.outbox.offer();
             }
         }
         outgoing

@@ -1,7 +1,7 @@
 //! What waits to be sent to one client, bounded whatever the client does.
 //!
 //! Replies and events go out in the order they came. As long as the client keeps
-//! up they are bytes in one buffer. When it does not, three things bound what is
+//! up they are bytes in one buffer. When it leaves some lying, three things bound what is
 //! kept for it:
 //!
 //! * its requests are not read any more, so there are no new replies;
@@ -45,6 +45,9 @@ pub struct Outbox {
     /// Encoded messages; the first `sent` bytes are gone already.
     ready: Vec<u8>,
     sent: usize,
+    /// How much of `ready` the client was offered before; what of that is not sent it
+    /// did not take.
+    offered: usize,
     /// What waits for room in `ready`.
     backlog: VecDeque<Waiting>,
     backlog_bytes: usize,
@@ -73,6 +76,17 @@ impl Outbox {
         !self.backlog.is_empty() || self.ready.len() - self.sent > READY_LIMIT
     }
 
+    /// Whether the client left something lying that it could have taken: its events are
+    /// to be sorted out.
+    fn is_behind(&self) -> bool {
+        self.is_congested() || self.offered > self.sent
+    }
+
+    /// Takes note that the client is about to be offered all there is.
+    pub fn offer(&mut self) {
+        self.offered = self.ready.len();
+    }
+
     /// The bytes to be sent next.
     pub fn bytes(&self) -> &[u8] {
         self.ready.get(self.sent..).unwrap_or_default()
@@ -86,7 +100,7 @@ impl Outbox {
         }
         // An idle connection holds no memory.
         self.ready = Vec::new();
-        self.sent = 0;
+        (self.sent, self.offered) = (0, 0);
         while self.ready.len() <= READY_LIMIT
             && let Some(waiting) = self.backlog.pop_front()
         {
@@ -140,7 +154,7 @@ impl Outbox {
     pub fn event(&mut self, event: Event<'_>) {
         let fits = event.path.len() + event.token.len() + 2 <= PAYLOAD_MAX;
         let path = if fits { event.path } else { event.watched };
-        if !self.is_congested() {
+        if !self.is_behind() {
             encode_event(&mut self.ready, path, event.token);
             return;
         }
@@ -194,7 +208,10 @@ mod tests {
 
     /// All that comes out, as (type, payload up to its NUL).
     fn drain(outbox: &mut Outbox) -> Vec<(u32, String)> {
-        let mut decoder = Decoder::new();
+        drain_into(outbox, Decoder::new())
+    }
+
+    fn drain_into(outbox: &mut Outbox, mut decoder: Decoder) -> Vec<(u32, String)> {
         while !outbox.bytes().is_empty() {
             let count = outbox.bytes().len().min(1000);
             decoder.push(&outbox.bytes()[..count]);
@@ -234,6 +251,32 @@ mod tests {
         let tail: Vec<_> = seen[before..].iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(tail, ["/w/a", "/w/b", "OK"]);
         assert!(!outbox.is_congested() && outbox.twins.is_empty());
+    }
+
+    /// One write that a slow client did not take whole is enough to know that it lags.
+    #[test]
+    fn twins_are_dropped_as_soon_as_a_client_leaves_something_lying() {
+        let mut outbox = Outbox::default();
+        outbox.event(event("/w/a"));
+        outbox.offer();
+        outbox.consume(10);
+        for path in ["/w/a", "/w/a", "/w/b"] {
+            outbox.event(event(path));
+        }
+        let seen = {
+            let first = encode_bytes("/w/a")[..10].to_vec();
+            let mut decoder = Decoder::new();
+            decoder.push(&first);
+            drain_into(&mut outbox, decoder)
+        };
+        let paths: Vec<_> = seen.iter().map(|(_, path)| path.as_str()).collect();
+        assert_eq!(paths, ["/w/a", "/w/a", "/w/b"], "the half-sent one does not count");
+    }
+
+    fn encode_bytes(path: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_event(&mut bytes, path, b"t");
+        bytes
     }
 
     #[test]

@@ -66,9 +66,4 @@ pub(super) const TABLE: &[Exception] = &[
             Ours::Granted("check\nlog\nlogfile\nmemreport\nprint\nquota\nquota-soft\nhelp\n\0"),
         )],
     },
-    Exception {
-        scenario: "watch/coalesce-unread",
-        rule: Rule::BufferedIsSent,
-        steps: &[(6, Ours::Counts(&[("fill", 900), ("same", 10)]))],
-    },
 ];
