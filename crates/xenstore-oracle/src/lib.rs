@@ -13,6 +13,7 @@
 //! | [`compare`], [`history`], [`rules`] | what differs, and whether it may |
 //! | [`campaign`] | many sequences, and the shortest that fails |
 //! | [`report`] | the table of differences |
+//! | [`client`], [`witness`] | a hostile client, and one that suffers from it |
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -26,6 +27,7 @@
 
 pub mod blank;
 pub mod campaign;
+pub mod client;
 pub mod compare;
 pub mod daemon;
 pub mod generate;
@@ -37,3 +39,4 @@ pub mod rules;
 pub mod session;
 pub mod step;
 pub mod target;
+pub mod witness;

@@ -76,7 +76,10 @@ pub fn rule(case: &Case<'_>, aspect: &Aspect) -> Option<&'static Rule> {
 
 /// The rule because of which a request is not put to `peer` at all, if one is.
 pub fn unasked(peer: Peer, step: &Step) -> Option<&'static Rule> {
-    (peer == Peer::C).then(|| syntax::unasked(step)).flatten()
+    match peer {
+        Peer::C => syntax::unasked(step),
+        Peer::Ocaml => domains::unasked(step),
+    }
 }
 
 impl Rule {

@@ -5,6 +5,7 @@ use xenstore_wire::text::decimal;
 
 use super::{Peer, Rule};
 use crate::compare::Aspect;
+use crate::step::Step;
 
 pub const RULES: &[Rule] = &[
     Rule {
@@ -90,6 +91,7 @@ pub const RULES: &[Rule] = &[
                 && case.they_grant()
         },
     },
+    RELEASE_OF_DOMAIN_0,
     Rule {
         title: "Domains that were not introduced",
         rxenstored: "`RELEASE`, `RESUME`: `ENOENT`.",
@@ -104,3 +106,19 @@ pub const RULES: &[Rule] = &[
         },
     },
 ];
+
+const RELEASE_OF_DOMAIN_0: Rule = Rule {
+    title: "`RELEASE` of domain 0",
+    rxenstored: "`EINVAL`.",
+    c: None,
+    ocaml: Some("Not asked: it is done."),
+    why: "The store has no use without its control domain.",
+    expects: |_, _| false,
+};
+
+/// Why a request is not put to oxenstored, if it is not.
+pub fn unasked(step: &Step) -> Option<&'static Rule> {
+    // In any spelling of the number.
+    let zero = !step.payload.iter().any(|byte| matches!(byte, b'1'..=b'9'));
+    (step.is(T::Release) && zero).then_some(&RELEASE_OF_DOMAIN_0)
+}

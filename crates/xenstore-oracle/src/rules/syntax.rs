@@ -24,28 +24,7 @@ pub const RULES: &[Rule] = &[
             *aspect != Aspect::Order && case.is(&nodes) && case.first().starts_with(b"@")
         },
     },
-    Rule {
-        title: "Permissions of special names",
-        rxenstored: "`GET_PERMS` and `SET_PERMS` of `@introduceDomain` and `@releaseDomain` work; \
-                     of other well-formed names `ENOENT`; of malformed ones `EINVAL`.",
-        c: Some(
-            "`GET_PERMS` of any special name: `EINVAL`; `SET_PERMS` as rxenstored, asked only \
-                 for the two names that exist.",
-        ),
-        ocaml: Some(
-            "Such a name is a node below the root, whatever follows the `@`; watches on \
-                     `/` are told of its changes.",
-        ),
-        why: "What can be set should be readable: it is how an administrator checks who may watch.",
-        expects: |case, aspect| {
-            let special = case.is(&[T::GetPerms, T::SetPerms]) && case.first().starts_with(b"@");
-            let reply = *aspect == Aspect::Reply && special;
-            match case.peer {
-                Peer::C => reply && (case.they_refuse("EINVAL") || case.they_refuse("ENOENT")),
-                Peer::Ocaml => special && *aspect != Aspect::Order,
-            }
-        },
-    },
+    SPECIAL_PERMISSIONS,
     Rule {
         title: "Length of paths",
         rxenstored: "3072 bytes for absolute, 2048 for relative paths, as the protocol says: \
@@ -147,18 +126,41 @@ const ONE_PATH: Rule = Rule {
     expects: |_, _| false,
 };
 
+const SPECIAL_PERMISSIONS: Rule = Rule {
+    title: "Permissions of special names",
+    rxenstored: "`GET_PERMS` and `SET_PERMS` of `@introduceDomain` and `@releaseDomain` work; \
+                 of other well-formed names `ENOENT`; of malformed ones `EINVAL`.",
+    c: Some(
+        "`GET_PERMS` of any special name: `EINVAL`; `SET_PERMS` as rxenstored, asked only \
+             for the two names that exist.",
+    ),
+    ocaml: Some(
+        "Such a name is a node below the root, whatever follows the `@`; watches on \
+                 `/` are told of its changes.",
+    ),
+    why: "What can be set should be readable: it is how an administrator checks who may watch.",
+    expects: |case, aspect| {
+        let special = case.is(&[T::GetPerms, T::SetPerms]) && case.first().starts_with(b"@");
+        let reply = *aspect == Aspect::Reply && special;
+        match case.peer {
+            Peer::C => reply && (case.they_refuse("EINVAL") || case.they_refuse("ENOENT")),
+            Peer::Ocaml => special && *aspect != Aspect::Order,
+        }
+    },
+};
+
 /// Why a request is not put to the C daemon, if it is not.
 pub fn unasked(step: &Step) -> Option<&'static Rule> {
     let payload = &step.payload;
     let path_request = step.message_type().is_some_and(|kind| PATH_REQUESTS.contains(&kind));
     let first_nul = payload.iter().position(|&byte| byte == 0);
     if path_request && first_nul.map(|at| at + 1) != Some(payload.len()) {
-        return RULES.first();
+        return Some(&ONE_PATH);
     }
     let name = payload.get(..first_nul.unwrap_or(0)).unwrap_or_default();
     let known = [&b"@releaseDomain"[..], b"@introduceDomain"].contains(&name);
     let special = step.is(T::SetPerms) && name.starts_with(b"@") && !known;
-    if special { RULES.get(2) } else { None }
+    special.then_some(&SPECIAL_PERMISSIONS)
 }
 
 fn long_path(case: &Case<'_>, aspect: &Aspect) -> bool {
