@@ -2,6 +2,9 @@
 //!
 //! Reading and writing never block and are bounded: a client is read only while the
 //! engine wants its bytes, which it does not while replies wait to be taken.
+//!
+//! A client may close its sending half and go on reading, as a script does that pipes
+//! requests into a socket. It stays until it has taken what it asked for.
 
 use std::io;
 use std::mem;
@@ -31,6 +34,8 @@ struct Client {
     interest: EventFlags,
     /// Whether it is in line for a turn.
     in_line: bool,
+    /// Whether it will send nothing more.
+    ended: bool,
 }
 
 /// What came of reading or writing.
@@ -38,6 +43,8 @@ struct Client {
 pub enum Progress {
     /// The connection goes on.
     Open,
+    /// The client sends nothing more, and has to take what waits for it.
+    Lingers,
     /// The client is gone.
     Gone,
 }
@@ -68,7 +75,7 @@ impl Clients {
             self.table.resize_with(id.slot() + 1, || None);
         }
         if let Some(place) = self.table.get_mut(id.slot()) {
-            *place = Some(Client { id, socket, interest, in_line: false });
+            *place = Some(Client { id, socket, interest, in_line: false, ended: false });
             self.count += 1;
         }
         Ok(())
@@ -93,16 +100,25 @@ impl Clients {
         self.table.get(id.slot())?.as_ref().filter(|client| client.id == id)
     }
 
+    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Client> {
+        self.table.get_mut(id.slot())?.as_mut().filter(|client| client.id == id)
+    }
+
     /// Reads once, if the engine wants bytes of this client.
     pub fn read(&mut self, engine: &mut Engine, id: ConnectionId) -> Progress {
         if !engine.wants_input(id) {
             return Progress::Open;
         }
-        let Some(client) = self.table.get(id.slot()).and_then(Option::as_ref) else {
+        let client = self.table.get_mut(id.slot()).and_then(Option::as_mut);
+        let Some(client) = client.filter(|client| client.id == id) else {
             return Progress::Gone;
         };
         match rustix::io::read(&client.socket, &mut *self.scratch) {
-            Ok(0) => Progress::Gone,
+            Ok(0) if engine.output(id).is_empty() => Progress::Gone,
+            Ok(0) => {
+                client.ended = true;
+                Progress::Lingers
+            }
             Ok(count) => {
                 engine.receive(id, self.scratch.get(..count).unwrap_or_default());
                 Progress::Open
@@ -116,19 +132,19 @@ impl Clients {
     ///
     /// To a client that will take nothing any more its output is as good as sent: what
     /// it asked for before it went is still done, and reading then finds the end.
-    pub fn write(&self, engine: &mut Engine, id: ConnectionId) {
+    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> Progress {
         let Some(client) = self.get(id) else {
-            return;
+            return Progress::Open;
         };
         loop {
             let output = engine.output(id);
             if output.is_empty() {
-                return;
+                return if client.ended { Progress::Gone } else { Progress::Open };
             }
             let length = output.len();
             match rustix::net::send(client.socket.as_fd(), output, SendFlags::NOSIGNAL) {
                 Ok(count) => engine.sent(id, count),
-                Err(Errno::AGAIN) => return,
+                Err(Errno::AGAIN) => return Progress::Open,
                 Err(Errno::INTR) => {}
                 Err(_gone) => engine.sent(id, length),
             }
@@ -144,11 +160,11 @@ impl Clients {
         id: ConnectionId,
         data: u64,
     ) -> io::Result<()> {
-        let Some(client) = self.table.get_mut(id.slot()).and_then(Option::as_mut) else {
+        let Some(client) = self.get_mut(id) else {
             return Ok(());
         };
         let mut interest = EventFlags::empty();
-        interest.set(EventFlags::IN, !engine.is_congested(id));
+        interest.set(EventFlags::IN, !client.ended && !engine.is_congested(id));
         interest.set(EventFlags::OUT, !engine.output(id).is_empty());
         if interest != client.interest {
             epoll::modify(epoll, &client.socket, epoll::EventData::new_u64(data), interest)?;
@@ -159,14 +175,13 @@ impl Clients {
 
     /// Puts a client in line for a turn; `false` if it is there already.
     pub fn line_up(&mut self, id: ConnectionId) -> bool {
-        let client = self.table.get_mut(id.slot()).and_then(Option::as_mut);
-        client.is_some_and(|client| client.id == id && !mem::replace(&mut client.in_line, true))
+        self.get_mut(id).is_some_and(|client| !mem::replace(&mut client.in_line, true))
     }
 
     /// It is this client's turn: it is in line no more.
     pub fn leave_line(&mut self, id: ConnectionId) {
-        if let Some(client) = self.table.get_mut(id.slot()).and_then(Option::as_mut) {
-            client.in_line &= client.id != id;
+        if let Some(client) = self.get_mut(id) {
+            client.in_line = false;
         }
     }
 }

@@ -133,7 +133,7 @@ fn serve_until_told_to_leave(
     let listener = socket.map(Listener::create).transpose()?;
     let access = config.logs.access.as_ref();
     let access_log = access.map(|settings| AccessLog::open(settings, SystemTime::now));
-    let resources = Resources { listener, signals, access_log, logging };
+    let resources = Resources { listener, open_files, signals, access_log, logging };
     let mut event_loop = EventLoop::new(config, resources)?;
     // Whoever is told of readiness may look into the log at once.
     tracing::info!(?open_files, "ready");

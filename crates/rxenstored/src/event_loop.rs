@@ -6,8 +6,10 @@
 //! is written, one system call a connection. Then the logs are flushed.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use xenstore_host::NoHypervisor;
 use crate::access_log::AccessLog;
 use crate::clients::{Clients, Progress};
 use crate::config::Config;
+use crate::door::Door;
 use crate::logging::Logging;
 use crate::services::Services;
 use crate::signals::{Signal, Signals};
@@ -38,6 +41,8 @@ const ACCEPTS: usize = 64;
 pub struct Resources {
     /// Where clients connect; none with `--disable-socket`.
     pub listener: Option<Listener>,
+    /// How many files the process may have open, `None` for no limit.
+    pub open_files: Option<u64>,
     /// What the outside asks of the process.
     pub signals: Signals,
     /// Where requests are noted.
@@ -88,15 +93,13 @@ pub struct EventLoop {
     engine: Engine,
     clients: Clients,
     services: Services,
-    listener: Option<Listener>,
+    door: Door,
     signals: Signals,
     logging: Logging,
     debug_dump: PathBuf,
     started: Instant,
     /// Connections with requests, in the order of their turns.
     waiting: VecDeque<ConnectionId>,
-    /// The process is out of file descriptors: nobody is let in until somebody leaves.
-    full: bool,
 }
 
 impl EventLoop {
@@ -106,24 +109,23 @@ impl EventLoop {
     ///
     /// The system has no more file descriptors or memory.
     pub fn new(config: &Config, resources: Resources) -> Result<Self, EventLoopError> {
-        let Resources { listener, signals, access_log, logging } = resources;
-        let event_loop = Self {
+        let Resources { listener, open_files, signals, access_log, logging } = resources;
+        let mut event_loop = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(wait_error)?,
             engine: Engine::new(&config.engine_settings()),
             clients: Clients::default(),
             services: Services::new(access_log),
-            listener,
+            door: Door::new(listener, open_files, Token::Listener.data()),
             signals,
             logging,
             debug_dump: config.paths.debug_dump(),
             started: Instant::now(),
             waiting: VecDeque::new(),
-            full: false,
         };
-        event_loop.register(&event_loop.signals, Token::Signals)?;
-        if let Some(listener) = &event_loop.listener {
-            event_loop.register(listener, Token::Listener)?;
-        }
+        let data = epoll::EventData::new_u64(Token::Signals.data());
+        epoll::add(&event_loop.epoll, &event_loop.signals, data, EventFlags::IN)
+            .map_err(wait_error)?;
+        event_loop.door.open(&event_loop.epoll).map_err(EventLoopError::Wait)?;
         Ok(event_loop)
     }
 
@@ -154,11 +156,12 @@ impl EventLoop {
     }
 
     /// Waits for something to do; only looks if somebody is waiting for a turn already.
-    fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let timeout = (!self.waiting.is_empty()).then_some(&at_once);
+    fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
+        let pause = self.door.pause(&self.epoll);
+        let most = if self.waiting.is_empty() { pause } else { Some(Duration::ZERO) };
+        let timeout = most.and_then(|most| Timespec::try_from(most).ok());
         events.clear();
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout) {
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(wait_error(error)),
         }
@@ -183,7 +186,11 @@ impl EventLoop {
 
     fn dump_store(&self) {
         let path = &self.debug_dump;
-        match std::fs::write(path, self.engine.dump()) {
+        let mut options = OpenOptions::new();
+        // What guests wrote is not for everyone on the host to read.
+        options.write(true).create(true).truncate(true).mode(0o600);
+        match options.open(path).and_then(|mut file| file.write_all(self.engine.dump().as_bytes()))
+        {
             Ok(()) => tracing::info!(?path, "store dumped"),
             Err(error) => tracing::warn!(?path, %error, "store cannot be dumped"),
         }
@@ -191,17 +198,9 @@ impl EventLoop {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPTS {
-            let Some(listener) = &self.listener else {
-                return;
-            };
-            match listener.accept() {
-                Ok(None) => return,
-                Ok(Some(socket)) => self.let_in(socket),
-                Err(error) => {
-                    tracing::warn!(%error, clients = self.clients.count(), "client not let in");
-                    self.close_door();
-                    return;
-                }
+            match self.door.next(&self.epoll, self.clients.count()) {
+                Some(socket) => self.let_in(socket),
+                None => return,
             }
         }
     }
@@ -210,26 +209,8 @@ impl EventLoop {
         let id = self.engine.connect_socket(&mut self.services);
         let data = Token::Client(id.slot()).data();
         if let Err(error) = self.clients.add(&self.epoll, id, socket, data) {
-            tracing::warn!(%error, "client not let in");
+            self.door.complain(Some(&error), self.clients.count());
             self.engine.disconnect(id, &mut self.services);
-        }
-    }
-
-    /// Stops listening: without this a full process would spin on a client it cannot
-    /// let in.
-    fn close_door(&mut self) {
-        if let Some(listener) = &self.listener
-            && self.clients.count() > 0
-        {
-            self.full = epoll::delete(&self.epoll, listener).is_ok();
-        }
-    }
-
-    fn open_door(&mut self) {
-        if let Some(listener) = &self.listener
-            && self.full
-        {
-            self.full = self.register(listener, Token::Listener).is_err();
         }
     }
 
@@ -246,6 +227,7 @@ impl EventLoop {
         if over || flags.contains(EventFlags::IN) {
             match self.clients.read(&mut self.engine, id) {
                 Progress::Open => self.wants_turn(id),
+                Progress::Lingers => self.wait_for(id),
                 Progress::Gone => self.drop_client(id),
             }
         }
@@ -272,7 +254,7 @@ impl EventLoop {
                 Turn::Broken => {
                     tracing::info!(connection = id.slot(), "connection broke the protocol");
                     // What was answered before still goes out, if it is taken at once.
-                    self.clients.write(&mut self.engine, id);
+                    let _ = self.clients.write(&mut self.engine, id);
                     self.drop_client(id);
                 }
             }
@@ -293,8 +275,14 @@ impl EventLoop {
 
     /// Writes what a client takes. With that out of the way its requests may go on.
     fn write(&mut self, id: ConnectionId) {
-        self.clients.write(&mut self.engine, id);
+        if self.clients.write(&mut self.engine, id) == Progress::Gone {
+            return self.drop_client(id);
+        }
         self.wants_turn(id);
+        self.wait_for(id);
+    }
+
+    fn wait_for(&mut self, id: ConnectionId) {
         let data = Token::Client(id.slot()).data();
         if let Err(error) = self.clients.adjust_interest(&self.epoll, &self.engine, id, data) {
             tracing::warn!(%error, "client cannot be waited for");
@@ -305,12 +293,7 @@ impl EventLoop {
     fn drop_client(&mut self, id: ConnectionId) {
         self.clients.remove(id);
         self.engine.disconnect(id, &mut self.services);
-        self.open_door();
-    }
-
-    fn register(&self, source: &impl AsFd, token: Token) -> Result<(), EventLoopError> {
-        let data = epoll::EventData::new_u64(token.data());
-        epoll::add(&self.epoll, source, data, EventFlags::IN).map_err(wait_error)
+        self.door.client_left(&self.epoll);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod daemonize;
+pub mod door;
 pub mod event_loop;
 pub mod hypervisor;
 pub mod limits;

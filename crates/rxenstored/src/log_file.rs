@@ -10,6 +10,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::config::LogFileSettings;
 
 /// Bytes kept back at most before they are written without being asked to.
@@ -59,7 +61,10 @@ impl LogFile {
         // Devices are not rotated: that would rename /dev/null, for one.
         self.rotates = file.metadata()?.is_file();
         self.file = Some(file);
-        self.lines = if self.rotates { count_lines(&self.path)? } else { 0 };
+        self.lines = match self.max_lines {
+            Some(enough) if self.rotates => count_lines(&self.path, enough)?,
+            _ => 0,
+        };
         flushed
     }
 
@@ -102,6 +107,9 @@ impl LogFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        // The next attempt is a full file away, however this one ends: the files would
+        // otherwise move on with every line.
+        self.lines = 0;
         // Whatever fails on the way, the current file has to get out of the way or
         // be begun again, for it must not grow without bound.
         let mut outcome = Ok(());
@@ -117,7 +125,6 @@ impl LogFile {
             file.set_len(0)?;
         }
         self.file = Some(file);
-        self.lines = 0;
         outcome
     }
 
@@ -138,18 +145,27 @@ impl Drop for LogFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a file to append to it.
+///
+/// # Errors
+///
+/// As the system says.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Nobody has to read a pipe that is called like a log: it must not stop the daemon.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     // What guests write to the store is not for everyone on the host to read.
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    let mode = 0o640;
+    OpenOptions::new().append(true).create(true).mode(mode).custom_flags(nonblocking).open(path)
 }
 
-/// Lines already in the file: a restart must not give it another full length.
-fn count_lines(path: &Path) -> io::Result<u64> {
+/// Lines already in the file, no further than `enough`: a restart must not give it
+/// another full length.
+fn count_lines(path: &Path, enough: u64) -> io::Result<u64> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut lines = 0;
     loop {
         let chunk = reader.fill_buf()?;
-        if chunk.is_empty() {
+        if chunk.is_empty() || lines > enough {
             return Ok(lines);
         }
         lines += chunk.split(|byte| *byte == b'\n').skip(1).count() as u64;
@@ -224,6 +240,33 @@ mod tests {
         assert_eq!(read(&directory.path().join("moved")), "1\n");
         log.write_line(b"2\n").unwrap();
         assert_eq!(read(&log.numbered(1)), "a\nb\n2\n");
+    }
+
+    /// The new file could not be opened, and each line then moved all files on by one,
+    /// until what was logged before was gone.
+    #[test]
+    fn a_rotation_that_fails_is_not_tried_again_with_every_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = log(&path, 3, 2);
+        log.write_line(b"0\n1\n").unwrap();
+        log.write_line(b"2\n").unwrap();
+        log.path = directory.path().join("removed/log");
+        assert!(log.write_line(b"3\n").is_err());
+        for _ in 0..2 {
+            log.write_line(b"4\n").unwrap();
+        }
+        log.flush().unwrap();
+        assert_eq!(read(&path), "0\n1\n2\n3\n4\n4\n");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_not_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(open(&path).is_err());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What the engine asks of the daemon around it: logs.
 
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use xenstore_engine::{Daemon, Incident, Origin, Quota, TraceSwitch};
 use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
+use crate::log_file;
 use crate::rate_limit::RateLimit;
 
 /// Where relative log names lie (as with C xenstored).
@@ -19,15 +19,17 @@ const LIBRARY_DIRECTORY: &str = "/var/lib/xen/xenstore";
 #[derive(Debug)]
 pub struct Services {
     access_log: Option<AccessLog>,
-    /// Whether the access log is written: `CONTROL log off` pauses it.
-    logging: bool,
+    /// Whether there is a trace at all (`CONTROL log on|off`).
+    tracing: bool,
+    /// Whether requests are in it (`CONTROL log +io|-io`).
+    requests: bool,
     quota_messages: RateLimit<(Domid, Quota)>,
 }
 
 impl Services {
     /// With an access log or without.
     pub fn new(access_log: Option<AccessLog>) -> Self {
-        Self { access_log, logging: true, quota_messages: RateLimit::default() }
+        Self { access_log, tracing: true, requests: true, quota_messages: RateLimit::default() }
     }
 
     /// Opens the access log anew.
@@ -75,7 +77,7 @@ impl Daemon for Services {
             return true;
         };
         let path = log_path(file);
-        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let opened = log_file::open(&path);
         let written = opened.and_then(|mut file| file.write_all(report.as_bytes()));
         written
             .inspect_err(|error| tracing::warn!(%error, ?path, "memory report cannot be written"))
@@ -83,14 +85,14 @@ impl Daemon for Services {
     }
 
     fn set_tracing(&mut self, on: bool) {
-        self.logging = on;
+        self.tracing = on;
     }
 
     fn set_trace(&mut self, switch: TraceSwitch, on: bool) {
         // Requests and replies are what the access log has; the other switches are
         // remembered for whoever asks, and choose nothing.
         if switch == TraceSwitch::Io {
-            self.logging = on;
+            self.requests = on;
         }
     }
 
@@ -101,7 +103,7 @@ impl Daemon for Services {
     }
 
     fn observes(&self) -> bool {
-        self.logging && self.access_log.is_some()
+        self.tracing && self.requests && self.access_log.is_some()
     }
 
     fn observe(&mut self, origin: &Origin, incident: &Incident<'_>) {

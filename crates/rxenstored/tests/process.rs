@@ -5,136 +5,17 @@
     reason = "helpers of tests are test code too, which clippy.toml cannot see"
 )]
 
+mod support;
+
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use tempfile::TempDir;
+use rustix::process::{Signal, kill_process, test_kill_process};
 
-/// Far more than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A host of its own for one test: directories, configuration, and daemons, which end
-/// with it.
-struct Host {
-    directory: TempDir,
-    background: Vec<Pid>,
-}
-
-impl Host {
-    fn new() -> Self {
-        let host = Self { directory: tempfile::tempdir().unwrap(), background: Vec::new() };
-        host.configure("");
-        host
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_default()
-    }
-
-    fn configure(&self, more: &str) {
-        let text = format!(
-            "pid-file = {}\nxenstored-log-file = {}\naccess-log-file = {}\n\
-             xenstored-log-level = info\n{more}",
-            self.path("pid").display(),
-            self.path("log").display(),
-            self.path("access").display()
-        );
-        fs::write(self.path("conf"), text).unwrap();
-    }
-
-    /// The daemon with this host's configuration file and these options.
-    fn command(&self, options: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rxenstored"));
-        command
-            .arg("--config-file")
-            .arg(self.path("conf"))
-            .args(options)
-            .env("XENSTORED_RUNDIR", self.path("deep/run"))
-            .env_remove("XENSTORED_PATH")
-            .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn output(&self, options: &[&str]) -> Output {
-        self.command(options).output().unwrap()
-    }
-
-    /// A daemon in the foreground that serves.
-    fn foreground(&self, options: &[&str]) -> Foreground {
-        let options = [&["--no-fork", "--no-domain-init"], options].concat();
-        let mut command = self.command(&options);
-        let child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let daemon = Foreground(child);
-        eventually("socket", || self.connects());
-        daemon
-    }
-
-    /// A daemon in the background, and what its start printed.
-    fn background(&mut self, options: &[&str]) -> Output {
-        let options = [&["--no-domain-init"], options].concat();
-        let output = self.output(&options);
-        self.background.extend(self.pid());
-        output
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(self.read("pid").trim().parse().ok()?)
-    }
-
-    fn connects(&self) -> bool {
-        UnixStream::connect(self.path("deep/run/socket")).is_ok()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        for pid in &self.background {
-            let _ = kill_process(*pid, Signal::KILL);
-        }
-    }
-}
-
-struct Foreground(Child);
-
-impl Foreground {
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-
-    fn stop(mut self, signal: Signal) -> (ExitStatus, String) {
-        self.signal(signal);
-        let mut stderr = String::new();
-        let pipe = self.0.stderr.as_mut().unwrap();
-        pipe.read_to_string(&mut stderr).unwrap();
-        (self.0.wait().unwrap(), stderr)
-    }
-}
-
-impl Drop for Foreground {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+use support::{DEADLINE, Foreground, Host, eventually};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
