@@ -76,10 +76,11 @@ pub fn rule(case: &Case<'_>, aspect: &Aspect) -> Option<&'static Rule> {
 
 /// The rule because of which a request is not put to `peer` at all, if one is.
 pub fn unasked(peer: Peer, step: &Step) -> Option<&'static Rule> {
-    match peer {
+    let special = match peer {
         Peer::C => syntax::unasked(step),
         Peer::Ocaml => domains::unasked(step),
-    }
+    };
+    special.or_else(|| syntax::unasked_of_all(step))
 }
 
 impl Rule {

@@ -1,6 +1,6 @@
 //! Rules about how requests are spelt.
 
-use xenstore_wire::text::decimal;
+use xenstore_wire::text::{decimal, strings};
 use xenstore_wire::{Domid, MessageType as T, Name, Path, Permission};
 
 use super::{Case, Peer, Rule};
@@ -67,27 +67,7 @@ pub const RULES: &[Rule] = &[
                 && misspelt
         },
     },
-    Rule {
-        title: "Domids",
-        rxenstored: "Decimal digits, at most 65535, else `EINVAL`.",
-        c: Some("What `atoi` makes of it."),
-        ocaml: Some(
-            "Any integer literal of OCaml; `GET_DOMAIN_PATH` and `SET_TARGET` take the \
-                     first digits.",
-        ),
-        why: "A misspelt domid must not be some other domain.",
-        expects: |case, aspect| {
-            let count = match case.step.message_type() {
-                Some(T::Introduce | T::Release | T::Resume) => 1,
-                Some(T::IsDomainIntroduced | T::GetDomainPath) => 1,
-                Some(T::SetTarget) => 2,
-                _ => return false,
-            };
-            let strings = case.strings();
-            *aspect != Aspect::Order
-                && strings.iter().take(count).any(|domid| Domid::parse(domid).is_err())
-        },
-    },
+    DOMIDS,
     Rule {
         title: "Offset of `DIRECTORY_PART`",
         rxenstored: "Decimal digits, else `EINVAL`.",
@@ -148,6 +128,35 @@ const SPECIAL_PERMISSIONS: Rule = Rule {
         }
     },
 };
+
+const DOMIDS: Rule = Rule {
+    title: "Domids",
+    rxenstored: "Decimal digits, at most 65535, else `EINVAL`.",
+    c: Some("What `atoi` makes of it. Not asked to change anything by such a number."),
+    ocaml: Some(
+        "Any integer literal of OCaml; `GET_DOMAIN_PATH` and `SET_TARGET` take the first digits. \
+         Not asked to change anything by such a number.",
+    ),
+    why: "A misspelt domid must not be some other domain.",
+    expects: |case, aspect| *aspect != Aspect::Order && misspelt_domid(case.step),
+};
+
+fn misspelt_domid(step: &Step) -> bool {
+    let count = match step.message_type() {
+        Some(T::Introduce | T::Release | T::Resume) => 1,
+        Some(T::IsDomainIntroduced | T::GetDomainPath) => 1,
+        Some(T::SetTarget) => 2,
+        _ => return false,
+    };
+    strings(&step.payload).take(count).any(|domid| Domid::parse(domid).is_err())
+}
+
+/// Why a request is not put to any other daemon, if it is not. It would change what
+/// is known of domain 0, for all sequences after.
+pub fn unasked_of_all(step: &Step) -> Option<&'static Rule> {
+    let changes = [T::Introduce, T::Release, T::SetTarget].iter().any(|&kind| step.is(kind));
+    (changes && misspelt_domid(step)).then_some(&DOMIDS)
+}
 
 /// Why a request is not put to the C daemon, if it is not.
 pub fn unasked(step: &Step) -> Option<&'static Rule> {
