@@ -3,7 +3,7 @@
 //! One decision for every request, event and node, the root included (XSA-353).
 
 use triomphe::Arc;
-use xenstore_wire::{Access, Domid, Features, Permission, Permissions};
+use xenstore_wire::{Access, Domid, Features, Permission};
 
 /// Who asks: what the decisions need to know of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -51,24 +51,24 @@ struct List {
     others: Vec<Entry>,
 }
 
+/// What one domain that is not the owner may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Entry {
-    permission: Permission,
-    stale: bool,
+pub struct Entry {
+    /// Who, and what.
+    pub permission: Permission,
+    /// It names a domain that is not there: it grants nothing.
+    pub stale: bool,
 }
 
 impl Acl {
-    /// A list whose entries after the owner's are stale unless `is_live` says not.
-    pub fn new(permissions: &Permissions, mut is_live: impl FnMut(Domid) -> bool) -> Self {
-        let entry =
-            |&permission: &Permission| Entry { permission, stale: !is_live(permission.domid) };
-        let others = permissions.others.iter().map(entry).collect();
-        Self(Arc::new(List { owner: permissions.owner, others }))
+    /// A list.
+    pub fn new(owner: Permission, others: Vec<Entry>) -> Self {
+        Self(Arc::new(List { owner, others }))
     }
 
     /// The list with an owner and nobody else.
     pub fn owned_by(owner: Domid, others: Access) -> Self {
-        Self(Arc::new(List { owner: Permission::new(others, owner), others: Vec::new() }))
+        Self::new(Permission::new(others, owner), Vec::new())
     }
 
     /// The owner: who is charged for the node.
@@ -96,7 +96,7 @@ impl Acl {
             return self.clone();
         }
         let owner = Permission::new(self.0.owner.access, owner);
-        Self(Arc::new(List { owner, others: self.0.others.clone() }))
+        Self::new(owner, self.0.others.clone())
     }
 
     /// The list without the entries of a domain that died; `None` if it has none.
@@ -147,9 +147,14 @@ impl Acl {
 mod tests {
     use super::*;
 
+    fn list(text: &str, stale: bool) -> Acl {
+        let mut entries = text.split(' ').map(|text| Permission::parse(text.as_bytes()).unwrap());
+        let owner = entries.next().unwrap();
+        Acl::new(owner, entries.map(|permission| Entry { permission, stale }).collect())
+    }
+
     fn acl(text: &str) -> Acl {
-        let list = Permissions::parse(text.split(' ').map(str::as_bytes)).unwrap().unwrap();
-        Acl::new(&list, |_| true)
+        list(text, false)
     }
 
     fn guest(domid: u16) -> Caller {
@@ -189,8 +194,7 @@ mod tests {
     /// XSA-417: an entry for a domain that does not exist yet must not come alive.
     #[test]
     fn a_stale_entry_is_shown_but_grants_nothing() {
-        let list = Permissions::parse([&b"n0"[..], b"b5"].into_iter()).unwrap().unwrap();
-        let acl = Acl::new(&list, |_| false);
+        let acl = list("n0 b5", true);
         assert!(!acl.allows(&guest(5), Right::Read));
         assert_eq!(acl.encode(), b"n0\0b5\0");
     }

@@ -15,6 +15,8 @@ use crate::quota::{Charge, Ledger, Limits, Quota, Usage};
 /// list named it while the hypervisor knew it.
 #[derive(Debug, Default)]
 pub struct Domain {
+    /// Tells this record from all others there ever were, whatever their domids.
+    pub identity: u64,
     /// The hypervisor's name for this very domain, against reuse of its domid.
     pub unique_id: u64,
     /// Whether its ring was connected by `INTRODUCE` and not released since.
@@ -37,6 +39,7 @@ pub struct Domain {
 #[derive(Debug)]
 pub struct Domains {
     records: BTreeMap<Domid, Domain>,
+    last_identity: u64,
     /// The limits of domains that have none of their own.
     pub defaults: Limits,
     /// The most any domain ever had, dead ones included.
@@ -47,7 +50,12 @@ impl Domains {
     /// None but `privileged`, the domain all sockets belong to.
     pub fn new(privileged: Domid, defaults: Limits) -> Self {
         let record = Domain { introduced: true, ..Domain::default() };
-        Self { records: BTreeMap::from([(privileged, record)]), defaults, peak: Usage::default() }
+        Self {
+            records: BTreeMap::from([(privileged, record)]),
+            last_identity: 0,
+            defaults,
+            peak: Usage::default(),
+        }
     }
 
     /// The record of a domain.
@@ -70,14 +78,14 @@ impl Domains {
             Entry::Occupied(known) => Some(known.into_mut()),
             Entry::Vacant(place) => {
                 let DomainState { unique_id, dead, .. } = hypervisor.domain(domid)?;
-                (!dead).then(|| place.insert(Domain { unique_id, ..Domain::default() }))
+                if dead {
+                    return None;
+                }
+                self.last_identity += 1;
+                let identity = self.last_identity;
+                Some(place.insert(Domain { identity, unique_id, ..Domain::default() }))
             }
         }
-    }
-
-    /// Whether there is such a domain.
-    pub fn knows(&mut self, domid: Domid, hypervisor: &mut dyn Hypervisor) -> bool {
-        self.acquaint(domid, hypervisor).is_some()
     }
 
     /// Forgets a domain and every link to it.

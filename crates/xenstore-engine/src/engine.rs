@@ -2,7 +2,6 @@
 
 use std::mem;
 
-use xenstore_host::Hypervisor;
 use xenstore_wire::{Decoder, Domid, Features};
 
 use crate::acl::Caller;
@@ -302,15 +301,10 @@ impl Engine {
     }
 
     /// The committed store, and all that an operation needs beside it.
-    pub(crate) fn context<'a>(
-        &'a mut self,
-        caller: Caller,
-        hypervisor: &'a mut dyn Hypervisor,
-    ) -> (&'a mut Store, Context<'a>) {
+    pub(crate) fn context(&mut self, caller: Caller) -> (&mut Store, Context<'_>) {
         let context = Context {
             caller,
-            domains: &mut self.domains,
-            hypervisor,
+            domains: &self.domains,
             ledger: &mut self.ledger,
             clock: &mut self.clock,
             listing: &mut self.listing,

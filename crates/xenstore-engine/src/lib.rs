@@ -30,7 +30,7 @@
 //! | `operation`, `store` | what can be asked of nodes, and doing it |
 //! | `listing` | names of children |
 //! | `transaction` | private copies and how they become everybody's |
-//! | `acl` | who may do what |
+//! | `acl`, `grant` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
 //! | `quota`, `charges` | what a domain may have and has, what nodes cost |
@@ -48,6 +48,7 @@ mod control;
 mod domains;
 mod engine;
 mod events;
+mod grant;
 mod lifecycle;
 mod listing;
 mod operation;

@@ -1,9 +1,10 @@
 //! What can be asked of the store, and what can come of it.
 
 use xenstore_tree::Subtree;
-use xenstore_wire::{Domid, Errno, Name, Path, Permissions};
+use xenstore_wire::{Domid, Errno, Name, Path};
 
 use crate::acl::Acl;
+use crate::grant::Grant;
 use crate::quota::Quota;
 use crate::store::NodeData;
 use crate::value::Value;
@@ -18,7 +19,7 @@ pub enum Operation {
     Write(Path, Value),
     Mkdir(Path),
     Rm(Path),
-    SetPerms(Name, Permissions),
+    SetPerms(Name, Grant),
 }
 
 impl Operation {

@@ -13,10 +13,10 @@ use xenstore_wire::{Permissions, Request};
 use crate::acl::Caller;
 use crate::connection::ConnectionId;
 use crate::engine::Engine;
+use crate::grant::Grant;
 use crate::operation::{Effect, Operation, Refusal, Reply};
 use crate::outside::{Incident, Outside};
 use crate::quota::Quota;
-use crate::store::live_acl;
 use crate::transaction::Transaction;
 use crate::value::Value;
 use crate::watch::{Watch, WatchId};
@@ -177,8 +177,7 @@ impl Engine {
             Request::Mkdir(path) => Operation::Mkdir(path),
             Request::Rm(path) => Operation::Rm(path),
             Request::SetPerms { name, permissions } => {
-                let name = self.checked_name(name, &permissions, caller, outside)?;
-                Operation::SetPerms(name, permissions)
+                self.grant_permissions(caller, name, &permissions, outside)?
             }
             Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
             Request::Unwatch(key) => return self.unwatch(id, caller, &key),
@@ -192,21 +191,27 @@ impl Engine {
             }
             other => return self.administer(caller, &other, outside).map(Granted::from),
         };
-        self.operate(id, caller, transaction, operation, outside)
+        self.operate(id, caller, transaction, operation)
     }
 
-    /// The name in a `SET_PERMS`, after its permission list was found acceptable.
-    fn checked_name(
+    /// A `SET_PERMS`. Its list is looked at before its path.
+    fn grant_permissions(
         &mut self,
+        caller: Caller,
         name: Result<Name, PathError>,
         permissions: &Permissions,
-        caller: Caller,
         outside: &mut Outside<'_>,
-    ) -> Result<Name, Refusal> {
-        name.or_else(|malformed| {
-            live_acl(permissions, &mut self.context(caller, outside.hypervisor).1)?;
-            Err(Malformed::from(malformed).into())
-        })
+    ) -> Result<Operation, Refusal> {
+        let count = u64::try_from(permissions.count()).unwrap_or(u64::MAX);
+        self.domains.check(&caller, Quota::NodePermissions, count)?;
+        let grant = Grant::bind(permissions, &caller, &mut self.domains, outside.hypervisor);
+        match name {
+            Ok(name) => Ok(Operation::SetPerms(name, grant)),
+            Err(malformed) => {
+                grant.acl(&self.domains)?;
+                Err(Malformed::from(malformed).into())
+            }
+        }
     }
 
     fn operate(
@@ -215,15 +220,14 @@ impl Engine {
         caller: Caller,
         transaction: u32,
         operation: Operation,
-        outside: &mut Outside<'_>,
     ) -> Outcome {
         if let Name::Node(path) = operation.name() {
             self.check_path(caller, &path)?;
         }
         if transaction != 0 {
-            return self.operate_inside(id, caller, transaction, operation, outside);
+            return self.operate_inside(id, caller, transaction, operation);
         }
-        let (store, mut context) = self.context(caller, outside.hypervisor);
+        let (store, mut context) = self.context(caller);
         let (reply, effect) = store.execute(&operation, &mut context)?;
         self.domains.book(&mut self.ledger);
         let then = match effect {
@@ -239,12 +243,11 @@ impl Engine {
         caller: Caller,
         transaction: u32,
         operation: Operation,
-        outside: &mut Outside<'_>,
     ) -> Outcome {
         // Taken out for the time being, so that it and the engine can both be changed.
         let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&transaction));
         let mut open = taken.ok_or(Errno::NoEnt)?;
-        let result = open.execute(operation, &mut self.context(caller, outside.hypervisor).1);
+        let result = open.execute(operation, &mut self.context(caller).1);
         if let Some(connection) = self.connection_mut(id) {
             connection.transactions.insert(transaction, open);
         }
@@ -291,7 +294,7 @@ impl Engine {
         }
         self.fail_for_a_test()?;
         let deaths = self.deaths;
-        let (store, mut context) = self.context(caller, outside.hypervisor);
+        let (store, mut context) = self.context(caller);
         let committed = open.commit(store, deaths, &mut context).inspect_err(|_| {
             self.observe(id, number, outside.daemon, &Incident::Conflict);
         })?;

@@ -5,19 +5,17 @@
 
 use std::fmt::Write;
 
-use xenstore_host::Hypervisor;
 use xenstore_tree::{Node, Subtree, Tree};
 use xenstore_wire::path::Components;
-use xenstore_wire::{
-    Access, Domid, Errno, Features, Name, PAYLOAD_MAX, Path, Permission, Permissions, Special,
-};
+use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Special};
 
-use crate::acl::{Acl, Caller, Right};
+use crate::acl::{Acl, Caller, Entry, Right};
 use crate::charges::{charge_of, check_new_sizes, check_nodes, check_size, credit, signed};
 use crate::domains::Domains;
+use crate::grant::Grant;
 use crate::listing::{Listing, child_list};
 use crate::operation::{Effect, Operation, Refusal, Reply};
-use crate::quota::{Charge, Ledger, Quota};
+use crate::quota::{Charge, Ledger};
 use crate::value::Value;
 
 /// What every node holds.
@@ -30,8 +28,7 @@ pub struct NodeData {
 /// What an operation needs to know beside the store.
 pub struct Context<'a> {
     pub caller: Caller,
-    pub domains: &'a mut Domains,
-    pub hypervisor: &'a mut dyn Hypervisor,
+    pub domains: &'a Domains,
     /// Charges not yet booked: this request's, or its transaction's so far.
     pub ledger: &'a mut Ledger,
     pub clock: &'a mut Clock,
@@ -64,10 +61,8 @@ impl Store {
     /// for the death of others; for their arrival only `owner` may.
     pub fn new(owner: Domid, served_by: &str, clock: &mut Clock, ledger: &mut Ledger) -> Self {
         let private = Acl::owned_by(owner, Access::None);
-        let anybody = Permissions {
-            owner: Permission::new(Access::None, owner),
-            others: vec![Permission::new(Access::Read, Domid::ANY)],
-        };
+        let anybody = Entry { permission: Permission::new(Access::Read, Domid::ANY), stale: false };
+        let release = Acl::new(Permission::new(Access::None, owner), vec![anybody]);
         let node = |acl: &Acl, value| NodeData { acl: acl.clone(), value };
         let mut nodes = Tree::new(node(&private, Value::EMPTY), clock.tick());
         let mut specials = nodes.clone();
@@ -79,7 +74,6 @@ impl Store {
         add(&mut nodes, &[], "tool", node(&private, Value::EMPTY));
         add(&mut nodes, &["tool"], "xenstored", node(&private, served_by));
         add(&mut specials, &[], Special::INTRODUCE_DOMAIN, node(&private, Value::EMPTY));
-        let release = Acl::new(&anybody, |_| true);
         add(&mut specials, &[], Special::RELEASE_DOMAIN, node(&release, Value::EMPTY));
         let store = Self { nodes, specials };
         *ledger = store.recount();
@@ -159,7 +153,7 @@ impl Store {
             Operation::Write(path, value) => self.write(path, value, cx),
             Operation::Mkdir(path) => self.mkdir(path, cx),
             Operation::Rm(path) => self.rm(path, cx),
-            Operation::SetPerms(name, permissions) => self.set_perms(name, permissions, cx),
+            Operation::SetPerms(name, grant) => self.set_perms(name, grant, cx),
         }
     }
 
@@ -272,10 +266,10 @@ impl Store {
     fn set_perms(
         &mut self,
         name: &Name,
-        permissions: &Permissions,
+        grant: &Grant,
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
-        let acl = live_acl(permissions, cx)?;
+        let acl = grant.acl(cx.domains)?;
         let node = find(self.tree(name), name.components(), &cx.caller, Right::Own)?;
         let NodeData { acl: before, value } = node.value();
         let before = before.clone();
@@ -357,24 +351,6 @@ impl Store {
     pub fn specials(&self) -> impl Iterator<Item = (&str, &Acl)> {
         self.specials.root().children().map(|node| (node.name(), &node.value().acl))
     }
-}
-
-/// Who is asked about a permission list before it is set: how long it may be, and
-/// which of the domains it names exist. A dead owner is refused, other unknown
-/// domains get entries that grant nothing.
-pub fn live_acl(permissions: &Permissions, cx: &mut Context<'_>) -> Outcome<Acl> {
-    let count = u64::try_from(permissions.count()).unwrap_or(u64::MAX);
-    cx.domains.check(&cx.caller, Quota::NodePermissions, count)?;
-    let features = cx.caller.features;
-    let mut is_live = |domid| match domid {
-        // Only who knows of "every domain" can mean it.
-        Domid::ANY => features.contains(Features::DOMID_ANY),
-        _ => cx.domains.knows(domid, cx.hypervisor),
-    };
-    if !is_live(permissions.owner.domid) {
-        return Err(Errno::NoEnt.into());
-    }
-    Ok(Acl::new(permissions, is_live))
 }
 
 /// Where a path leads.

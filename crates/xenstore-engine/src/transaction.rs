@@ -176,14 +176,7 @@ fn is_same_answer(operation: &Operation, held: &Answer, now: &Answer) -> bool {
 
 /// The same context, charging another account.
 fn with_ledger<'a>(cx: &'a mut Context<'_>, ledger: &'a mut Ledger) -> Context<'a> {
-    Context {
-        caller: cx.caller,
-        domains: cx.domains,
-        hypervisor: cx.hypervisor,
-        ledger,
-        clock: cx.clock,
-        listing: cx.listing,
-    }
+    Context { caller: cx.caller, domains: cx.domains, ledger, clock: cx.clock, listing: cx.listing }
 }
 
 /// Each place once, with the last thing that happened there; a removal anywhere in
