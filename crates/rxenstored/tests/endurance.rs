@@ -215,6 +215,29 @@ fn who_reads_late_gets_every_reply() {
     }
 }
 
+/// Who always leaves something lying in the daemon does not make it grow: 80 MB go to a
+/// client that never catches up.
+#[test]
+fn who_always_lags_costs_little() {
+    let host = Host::new();
+    let daemon = host.foreground(&["--no-access-log"]);
+    let process = Process::of(&daemon);
+    let mut client = Client::connect(&host);
+    client.ask(T::Write, &format!("/a\0{}", "x".repeat(4000)));
+    let requests: Vec<u8> = (0..200).flat_map(|n| request(T::Read, n, 0, b"/a\0")).collect();
+    client.stream.write_all(&requests).unwrap();
+    let mut answer = |count| {
+        client.stream.write_all(&requests).unwrap();
+        (0..count).for_each(|_| drop(client.reply()));
+    };
+    answer(200);
+    let before = process.resident_kib();
+    (0..100).for_each(|_| answer(200));
+    let grown = process.resident_kib().saturating_sub(before);
+    assert!(grown < 8 * 1024, "{grown} KiB");
+    println!("80 MB to a client that lags: {grown} KiB");
+}
+
 /// A script pipes requests into the socket and closes its sending half. It once lost
 /// the replies that had not found room in the socket yet.
 #[test]
