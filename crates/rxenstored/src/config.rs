@@ -4,10 +4,11 @@
 //! acted on and this one does not are checked where they are read, and leave nothing
 //! behind but a notice. How a [`Config`] is put together is in [`load`].
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use xenstore_engine::{Limits, Settings};
+use xenstore_engine::{Limits, Settings, TraceSwitch};
 use xenstore_wire::Domid;
 
 use crate::options::{LogFormat, LogLevel};
@@ -111,6 +112,9 @@ pub struct Logs {
     pub format: LogFormat,
     /// The access log, if one is written.
     pub access: Option<AccessLogSettings>,
+    /// Which parts of the trace are on. Requests and replies are the one with an effect
+    /// here; the others are kept for whoever asks.
+    pub trace: BTreeSet<TraceSwitch>,
 }
 
 /// One log and its rotation.
@@ -204,6 +208,7 @@ impl Default for Logs {
             level: LogLevel::Warn,
             format: LogFormat::Text,
             access: None,
+            trace: Settings::default().trace,
         }
     }
 }
@@ -235,6 +240,7 @@ impl Config {
             served_by: program.to_string_lossy().into_owned(),
             keep_orphans: self.domains.keep_orphans,
             test_eagain: self.test_eagain,
+            trace: self.logs.trace.clone(),
         }
     }
 }

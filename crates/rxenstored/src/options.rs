@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use xenstore_engine::TraceSwitch;
 
 use crate::limits::{QuotaSetting, SoftQuotaSetting, TimeoutSetting};
 
@@ -189,8 +190,8 @@ pub enum LogFormat {
 /// `+switch` or `-switch` of `--trace-control`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceControl {
-    /// Whether it concerns requests and replies, the one switch with an effect here.
-    pub io: bool,
+    /// The part of the trace it concerns.
+    pub switch: TraceSwitch,
     /// On or off.
     pub on: bool,
 }
@@ -204,13 +205,10 @@ impl FromStr for TraceControl {
             Some(("-", switch)) => (false, switch),
             _ => return Err(format!("expected + or - and a switch, found \"{text}\"")),
         };
-        match switch {
-            "io" => Ok(Self { io: true, on }),
-            "obj" | "wrl" | "acc" | "tdb" => Ok(Self { io: false, on }),
-            _ => Err(format!(
-                "expected one of io, obj, wrl, acc, tdb after + or -, found \"{switch}\""
-            )),
-        }
+        let known = TraceSwitch::ALL.iter().find(|known| known.name() == switch);
+        known.map(|&switch| Self { switch, on }).ok_or_else(|| {
+            format!("expected one of io, obj, wrl, acc, tdb after + or -, found \"{switch}\"")
+        })
     }
 }
 
@@ -286,7 +284,10 @@ mod tests {
         assert_eq!(given.quota[0].quota, Quota::Nodes);
         assert_eq!(
             given.trace_control,
-            [TraceControl { io: true, on: true }, TraceControl { io: false, on: false }]
+            [
+                TraceControl { switch: TraceSwitch::Io, on: true },
+                TraceControl { switch: TraceSwitch::Objects, on: false }
+            ]
         );
         assert_eq!(given.priv_domid, Some(2));
     }

@@ -78,12 +78,12 @@ impl Engine {
             [b"off"] => outside.daemon.set_tracing(false),
             [[b'+', name @ ..]] => {
                 let switch = named(name)?;
-                self.trace.push(switch);
+                self.trace.insert(switch);
                 outside.daemon.set_trace(switch, true);
             }
             [[b'-', name @ ..]] => {
                 let switch = named(name)?;
-                self.trace.retain(|&on| on != switch);
+                self.trace.remove(&switch);
                 outside.daemon.set_trace(switch, false);
             }
             _ => return Err(Errno::Inval.into()),

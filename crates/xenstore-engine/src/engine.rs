@@ -1,5 +1,6 @@
 //! The engine: connections, their turns, and the way of a request through it.
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use xenstore_wire::{Decoder, Domid, Features};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub keep_orphans: bool,
     /// Let every third commit fail, so that clients can be seen to try again.
     pub test_eagain: bool,
+    /// Which parts of the trace are on, as `CONTROL log` shows.
+    pub trace: BTreeSet<TraceSwitch>,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             served_by: String::new(),
             keep_orphans: false,
             test_eagain: false,
+            trace: BTreeSet::from([TraceSwitch::Objects, TraceSwitch::Io]),
         }
     }
 }
@@ -74,7 +78,7 @@ pub struct Engine {
     /// How many domains died: what a permission list means depends on it.
     pub(crate) deaths: u64,
     /// Which parts of the trace are on, for `CONTROL log` to show.
-    pub(crate) trace: Vec<TraceSwitch>,
+    pub(crate) trace: BTreeSet<TraceSwitch>,
     connections: Vec<Option<Connection>>,
     vacant: Vec<usize>,
     last_serial: u64,
@@ -102,7 +106,7 @@ impl Engine {
             commits_until_failure: settings.test_eagain.then_some(2),
             watches: Watches::default(),
             deaths: 0,
-            trace: vec![TraceSwitch::Objects, TraceSwitch::Io],
+            trace: settings.trace.clone(),
             connections: Vec::new(),
             vacant: Vec::new(),
             last_serial: 0,

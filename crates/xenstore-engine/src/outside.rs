@@ -73,7 +73,7 @@ pub struct Silent;
 impl Daemon for Silent {}
 
 /// Parts of the trace that can be switched by `CONTROL log`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum TraceSwitch {
     /// Connections, watches and transactions made and gone.
     Objects,

@@ -292,10 +292,12 @@ impl Engine {
         if !commit {
             return Ok(Reply::Done.into());
         }
-        self.fail_for_a_test()?;
         let deaths = self.deaths;
-        let (store, mut context) = self.context(caller);
-        let committed = open.commit(store, deaths, &mut context).inspect_err(|_| {
+        let committed = self.fail_for_a_test().and_then(|()| {
+            let (store, mut context) = self.context(caller);
+            open.commit(store, deaths, &mut context)
+        });
+        let committed = committed.inspect_err(|_| {
             self.observe(id, number, outside.daemon, &Incident::Conflict);
         })?;
         self.domains.book(&mut self.ledger);

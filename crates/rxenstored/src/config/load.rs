@@ -10,6 +10,8 @@ use thiserror::Error;
 use xenstore_engine::Quota;
 
 use super::{AccessLogSettings, Config, Task};
+use xenstore_engine::TraceSwitch;
+
 use crate::limits;
 use crate::options::{LogLevel, Options};
 use crate::oxenstored_conf::{self, Problem};
@@ -151,9 +153,15 @@ impl Config {
         if let Some(level) = options.log_level {
             logs.level = level;
         }
+        for control in &options.trace_control {
+            if control.on {
+                logs.trace.insert(control.switch);
+            } else {
+                logs.trace.remove(&control.switch);
+            }
+        }
         if let Some(path) = &options.trace_file {
-            let io = options.trace_control.iter().rfind(|control| control.io);
-            let io = io.is_none_or(|control| control.on);
+            let io = logs.trace.contains(&TraceSwitch::Io);
             logs.access.get_or_insert_default().trace_to(absolute(path)?, io);
         }
         if options.no_access_log {
