@@ -23,9 +23,18 @@ enum Action {
     /// Bytes of no form.
     Bytes(u8, Vec<u8>),
     /// A request of any payload.
-    Request { by: u8, kind: u8, transaction: u8, payload: Vec<u8> },
+    Request {
+        by: u8,
+        kind: u8,
+        transaction: u8,
+        payload: Vec<u8>,
+    },
     /// A request that means something.
-    Sensible { by: u8, transaction: u8, what: What },
+    Sensible {
+        by: u8,
+        transaction: u8,
+        what: What,
+    },
     /// A client takes so many hundred bytes of what waits for it.
     Take(u8, u8),
     Introduce(u8),
@@ -83,7 +92,9 @@ impl What {
         match self {
             Self::Read(place) => path(T::Read, place),
             Self::Directory(place) => path(T::Directory, place),
-            Self::Part(place, at) => (T::DirectoryPart, format!("{}\0{at}\0", place.spell()).into()),
+            Self::Part(place, at) => {
+                (T::DirectoryPart, format!("{}\0{at}\0", place.spell()).into())
+            }
             Self::Write(place, value) => {
                 let (kind, mut payload) = path(T::Write, place);
                 payload.extend(value);
@@ -199,7 +210,8 @@ impl World {
             }
             Action::Sensible { by, transaction, what } => {
                 let (kind, payload) = what.request();
-                let transaction = if kind == MessageType::TransactionStart { 0 } else { transaction % 4 };
+                let transaction =
+                    if kind == MessageType::TransactionStart { 0 } else { transaction % 4 };
                 self.request(*by, kind.number(), transaction.into(), &payload);
             }
             Action::Take(by, amount) => {
@@ -220,7 +232,9 @@ impl World {
                 self.domain_changed(domid % 4 + 1);
             }
             Action::ShutsDown(domid) => {
-                if let Some(state) = self.guests.states.get_mut(&Domid::new(u16::from(domid % 4 + 1))) {
+                if let Some(state) =
+                    self.guests.states.get_mut(&Domid::new(u16::from(domid % 4 + 1)))
+                {
                     state.shutdown = true;
                 }
                 self.domain_changed(domid % 4 + 1);
@@ -257,7 +271,8 @@ impl World {
 
     /// Rings come and go as the engine decides.
     fn notice_rings(&mut self) {
-        let rings: Vec<_> = (0..5).filter_map(|domid| self.engine.ring(Domid::new(domid))).collect();
+        let rings: Vec<_> =
+            (0..5).filter_map(|domid| self.engine.ring(Domid::new(domid))).collect();
         for ring in rings {
             if self.clients.iter().all(|(id, _)| *id != ring) && self.clients.len() < 16 {
                 self.clients.push((ring, Client::default()));
@@ -305,7 +320,9 @@ impl World {
             }
         }
         assert_ne!(last, Turn::More, "a client's requests never end");
-        if last == Turn::Broken && let Some((_, client)) = self.clients.iter_mut().find(|(other, _)| *other == id) {
+        if last == Turn::Broken
+            && let Some((_, client)) = self.clients.iter_mut().find(|(other, _)| *other == id)
+        {
             client.gone = true;
         }
         self.notice_rings();

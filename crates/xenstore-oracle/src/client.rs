@@ -116,7 +116,7 @@ pub const GOOD: &[(T, &[u8])] = &[
     (T::Unwatch, b"/scratch\0token\0"),
     (T::TransactionStart, b"\0"),
     (T::TransactionEnd, b"F\0"),
-    (T::Introduce, b"7\01\01\0"),
+    (T::Introduce, b"7\x001\x001\0"),
     (T::Release, b"7\0"),
     (T::GetDomainPath, b"7\0"),
     (T::Write, b"/scratch\0value"),
@@ -125,13 +125,13 @@ pub const GOOD: &[(T, &[u8])] = &[
     (T::SetPerms, b"/scratch\0n0\0r7\0"),
     (T::IsDomainIntroduced, b"7\0"),
     (T::Resume, b"7\0"),
-    (T::SetTarget, b"7\08\0"),
+    (T::SetTarget, b"7\x008\0"),
     (T::ResetWatches, b"\0"),
-    (T::DirectoryPart, b"/\00\0"),
+    (T::DirectoryPart, b"/\x000\0"),
     (T::GetFeature, b"7\0"),
-    (T::SetFeature, b"9\015\0"),
+    (T::SetFeature, b"9\x0015\0"),
     (T::GetQuota, b"7\0nodes\0"),
-    (T::SetQuota, b"7\0nodes\01000\0"),
+    (T::SetQuota, b"7\0nodes\x001000\0"),
 ];
 
 /// A header that announces a payload, and whatever bytes follow it.

@@ -11,7 +11,12 @@ use crate::step::{CONNECTIONS, Step, Transaction};
 
 /// What a sequence may contain beside ordinary requests.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 struct Flavour {
+    /// One connection does most, so that its transactions grow and succeed.
+    leader: bool,
+    /// A dozen of paths, so that the same ones are changed again and again.
+    narrow: bool,
     transactions: bool,
     watches: bool,
     specials: bool,
@@ -27,10 +32,12 @@ struct Flavour {
 impl Flavour {
     fn draw(random: &mut Random) -> Self {
         Self {
+            leader: random.chance(50),
+            narrow: random.chance(40),
             transactions: random.chance(70),
             watches: random.chance(70),
-            specials: random.chance(25),
-            domains: random.chance(20),
+            specials: random.chance(30),
+            domains: random.chance(25),
             newer_requests: random.chance(15),
             misspelt: random.chance(35),
             garbage: random.chance(15),
@@ -57,8 +64,18 @@ struct Generator<'r> {
 
 impl Generator<'_> {
     fn step(&mut self) -> Step {
-        let connection = self.random.below(CONNECTIONS);
-        let kind = self.kind();
+        let leads = self.flavour.leader && self.random.chance(75);
+        let connection = if leads { 0 } else { self.random.below(CONNECTIONS) };
+        let mut kind = self.kind();
+        // Most transactions are to be ended, and most ends to end one.
+        let open = self.open[connection].contains(&true);
+        match kind {
+            Some(T::TransactionStart) if open && self.random.chance(85) => {
+                kind = Some(T::TransactionEnd);
+            }
+            Some(T::TransactionEnd) if !open && self.random.chance(85) => kind = Some(T::Write),
+            _ => {}
+        }
         let transaction = self.transaction(connection, kind);
         let garbage = if self.flavour.garbage { 30 } else { 0 };
         let payload = match kind {
@@ -97,14 +114,14 @@ impl Generator<'_> {
             (some(4, flavour.watches), Some(T::Unwatch)),
             (some(1, flavour.watches), Some(T::ResetWatches)),
             (some(8, flavour.transactions), Some(T::TransactionStart)),
-            (some(8, flavour.transactions), Some(T::TransactionEnd)),
+            (some(3, flavour.transactions), Some(T::TransactionEnd)),
             (some(4, flavour.newer_requests), Some(T::DirectoryPart)),
             (some(2, flavour.newer_requests), Some(T::GetFeature)),
             (some(1, flavour.newer_requests), Some(T::SetFeature)),
             (some(2, flavour.newer_requests), Some(T::GetQuota)),
             (some(1, flavour.newer_requests), Some(T::SetQuota)),
-            (some(4, flavour.domains), Some(T::Introduce)),
-            (some(3, flavour.domains), Some(T::Release)),
+            (some(8, flavour.domains), Some(T::Introduce)),
+            (some(6, flavour.domains), Some(T::Release)),
             (some(2, flavour.domains), Some(T::IsDomainIntroduced)),
             (some(2, flavour.domains), Some(T::GetDomainPath)),
             (some(1, flavour.domains), Some(T::Resume)),
@@ -162,9 +179,9 @@ impl Generator<'_> {
                 payload
             }
             T::Watch if self.flavour.newer_requests && self.random.chance(20) => {
-                self.strings(&[Self::name, Self::token, Self::number])
+                self.strings(&[Self::watched, Self::token, Self::number])
             }
-            T::Watch | T::Unwatch => self.strings(&[Self::name, Self::token]),
+            T::Watch | T::Unwatch => self.strings(&[Self::watched, Self::token]),
             T::TransactionEnd => {
                 match self.random.below(if self.flavour.misspelt { 40 } else { 38 }) {
                     0..30 => b"T\0".to_vec(),
@@ -184,7 +201,7 @@ impl Generator<'_> {
                 self.random.pick(&[&b""[..], b"nodes\0", b"watches\0", b"1\0nodes\0"]).to_vec()
             }
             // Setting what is set already: no sequence must leave anything behind.
-            T::SetQuota => self.random.pick(&[&b"nodes\01000\0"[..], b"none\01\0"]).to_vec(),
+            T::SetQuota => self.random.pick(&[&b"nodes\x001000\0"[..], b"none\x001\0"]).to_vec(),
             T::Control => self
                 .random
                 .pick(&[&b"check\0"[..], b"print\0text\0", b"nonsense\0", b"help\0", b"quota\0"])
@@ -249,20 +266,41 @@ impl Generator<'_> {
             (1, b"/local/domain/0/"),
             (1, b"/local/"),
         ]);
-        let depth = self.random.weighted(&[(4, 1), (5, 2), (3, 3), (1, 4)]);
-        let names: Vec<_> =
-            (0..depth).map(|_| self.random.pick(&[&b"a"[..], b"b", b"c"])).collect();
+        let (depths, names): (&[_], &[&[u8]]) = if self.flavour.narrow {
+            (&[(5, 1), (4, 2)], &[b"a", b"b"])
+        } else {
+            (&[(4, 1), (5, 2), (3, 3), (1, 4)], &[b"a", b"b", b"c"])
+        };
+        let depth = self.random.weighted(depths);
+        let names: Vec<_> = (0..depth).map(|_| self.random.pick(names)).collect();
         [start, &names.join(&b'/')].concat()
     }
 
     fn special(&mut self) -> Vec<u8> {
-        let names: &[&[u8]] =
-            &[b"@releaseDomain", b"@introduceDomain", b"@releaseDomain/1", b"@x", b"@"];
-        self.random.pick(names).to_vec()
+        let names = [
+            (3, &b"@releaseDomain"[..]),
+            (3, b"@introduceDomain"),
+            (2, b"@releaseDomain/1"),
+            (2, b"@introduceDomain/1"),
+            (1, b"@x"),
+            (1, b"@"),
+        ];
+        self.random.weighted(&names).to_vec()
     }
 
     fn name(&mut self) -> Vec<u8> {
         if self.flavour.specials && self.random.chance(25) { self.special() } else { self.path() }
+    }
+
+    /// A name to be watched: often one with much below it.
+    fn watched(&mut self) -> Vec<u8> {
+        if self.flavour.domains && self.flavour.specials && self.random.chance(40) {
+            self.special()
+        } else if self.random.chance(40) {
+            self.random.pick(&[&b"/"[..], b"/a", b"/b", b"/local"]).to_vec()
+        } else {
+            self.name()
+        }
     }
 
     fn token(&mut self) -> Vec<u8> {

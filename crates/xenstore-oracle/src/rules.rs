@@ -16,7 +16,7 @@ use xenstore_wire::text::strings;
 use crate::compare::Aspect;
 use crate::history::{Access, History, Open, access};
 use crate::session::{Event, Outcome, Reply};
-use crate::step::{Step, Transaction};
+use crate::step::Step;
 
 /// A daemon that rxenstored is compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,7 +77,7 @@ pub fn rule(case: &Case<'_>, aspect: &Aspect) -> Option<&'static Rule> {
 /// The rule because of which a request is not put to `peer` at all, if one is.
 pub fn unasked(peer: Peer, step: &Step) -> Option<&'static Rule> {
     let special = match peer {
-        Peer::C => syntax::unasked(step),
+        Peer::C => syntax::unasked(step).or_else(|| domains::unasked_of_c(step)),
         Peer::Ocaml => domains::unasked(step),
     };
     special.or_else(|| syntax::unasked_of_all(step))
@@ -164,17 +164,12 @@ impl Case<'_> {
         matches!(self.theirs.reply, Reply::Granted(_))
     }
 
-    fn outside_transaction(&self) -> bool {
-        self.step.transaction == Transaction::None
-    }
-
-    /// The events of an aspect about events: ours and theirs.
-    fn events(&self, aspect: &Aspect) -> Option<(&[Event], &[Event])> {
-        match *aspect {
-            Aspect::Events(connection) => {
-                Some((&self.ours.events[connection], &self.theirs.events[connection]))
-            }
-            Aspect::Reply | Aspect::Order => None,
-        }
+    /// The events of an aspect about events: ours and theirs. Where special names are
+    /// nodes, what is told of them as such is left out: a rule of its own is about it.
+    fn events(&self, aspect: &Aspect) -> Option<(Vec<Event>, Vec<Event>)> {
+        let Aspect::Events(connection) = *aspect else { return None };
+        let mut theirs = self.theirs.events[connection].clone();
+        theirs.retain(|event| !event.path.starts_with("/@"));
+        Some((self.ours.events[connection].clone(), theirs))
     }
 }

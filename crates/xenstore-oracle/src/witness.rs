@@ -27,7 +27,7 @@ impl Witness {
         // The daemon answered: it has accepted this connection.
         let files = daemon.open_files();
         let mut witness = Self { client, transaction, files };
-        assert_eq!(witness.inside(T::Write, b"/kept/inside\01").payload, b"OK\0");
+        assert_eq!(witness.inside(T::Write, b"/kept/inside\x001").payload, b"OK\0");
         witness
     }
 

@@ -253,7 +253,7 @@ fn replies_too_long_for_a_message_are_errors() {
         assert_eq!(client.error_of(T::Write, path.as_bytes()), "");
     }
     assert_eq!(client.error_of(T::Directory, b"/scratch\0"), "E2BIG");
-    let reply = client.ask(T::DirectoryPart, b"/scratch\00\0");
+    let reply = client.ask(T::DirectoryPart, b"/scratch\x000\0");
     assert!(reply.payload.len() <= PAYLOAD_MAX && !reply.is_error());
     for offset in ["4294967296", "18446744073709551615", "99999999"] {
         let reply = client.ask(T::DirectoryPart, format!("/scratch\0{offset}\0").as_bytes());

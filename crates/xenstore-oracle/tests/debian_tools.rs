@@ -30,7 +30,7 @@ const LINES: &[&str] = &[
     "xenstore-write /d/a",
     "xenstore-write /d/empty ''",
     "xenstore-read /d/empty",
-    r"xenstore-write -R /d/raw '\001\377text'",
+    r"xenstore-write -R /d/raw '\x0001\377text'",
     "xenstore-read /d/raw",
     "xenstore-read -R /d/raw | od -c",
     "xenstore-write '/d/wrong path' 1",

@@ -209,7 +209,7 @@ fn a_flood_lets_others_in_after_a_bounded_number_of_requests() {
     let mut daemon = Daemon::rxenstored();
     let witness = Witness::new(&daemon);
     let mut setup = Client::of(&daemon);
-    assert_eq!(setup.error_of(T::Write, b"/count\00"), "");
+    assert_eq!(setup.error_of(T::Write, b"/count\x000"), "");
     drop(setup);
     let answered = AtomicU32::new(0);
     let stop = AtomicU32::new(0);
@@ -217,7 +217,7 @@ fn a_flood_lets_others_in_after_a_bounded_number_of_requests() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut flood = Client::of(daemon_ref);
-            let batch = Message::new(T::Write.number(), 1, 0, b"/count\01").encode().repeat(1000);
+            let batch = Message::new(T::Write.number(), 1, 0, b"/count\x001").encode().repeat(1000);
             while stop.load(Ordering::Relaxed) == 0 {
                 flood.send(&batch);
                 for _ in 0..1000 {

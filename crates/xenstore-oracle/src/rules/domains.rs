@@ -91,6 +91,7 @@ pub const RULES: &[Rule] = &[
                 && case.they_grant()
         },
     },
+    SET_TARGET,
     RELEASE_OF_DOMAIN_0,
     Rule {
         title: "Domains that were not introduced",
@@ -115,6 +116,21 @@ const RELEASE_OF_DOMAIN_0: Rule = Rule {
     why: "The store has no use without its control domain.",
     expects: |_, _| false,
 };
+
+const SET_TARGET: Rule = Rule {
+    title: "Ends of a `SET_TARGET`",
+    rxenstored: "Either domain can be released or die first, or be its own target: the link is \
+                 dropped.",
+    c: Some("Not asked."),
+    ocaml: None,
+    why: "A link must not outlive its ends, nor keep them (XSA-233).",
+    expects: |_, _| false,
+};
+
+/// Why a request is not put to the C daemon, if it is not.
+pub fn unasked_of_c(step: &Step) -> Option<&'static Rule> {
+    step.is(T::SetTarget).then_some(&SET_TARGET)
+}
 
 /// Why a request is not put to oxenstored, if it is not.
 pub fn unasked(step: &Step) -> Option<&'static Rule> {

@@ -51,8 +51,8 @@ pub const RULES: &[Rule] = &[
         expects: |case, aspect| {
             let Some((ours, theirs)) = case.events(aspect) else { return false };
             let of_one = |event: &Event| event.path.starts_with('@') && event.path.contains('/');
-            let more = surplus(ours, theirs);
-            surplus(theirs, ours).is_empty() && !more.is_empty() && more.iter().all(of_one)
+            let more = surplus(&ours, &theirs);
+            surplus(&theirs, &ours).is_empty() && !more.is_empty() && more.iter().all(of_one)
         },
     },
     Rule {
@@ -72,8 +72,8 @@ pub const RULES: &[Rule] = &[
                 name.is_ok_and(|name| related(&name, &removed) && name != removed)
             };
             case.is(&[T::Rm])
-                && surplus(ours, theirs).is_empty()
-                && surplus(theirs, ours).iter().all(below)
+                && surplus(&ours, &theirs).is_empty()
+                && surplus(&theirs, &ours).iter().all(below)
         },
     },
     Rule {
@@ -84,7 +84,7 @@ pub const RULES: &[Rule] = &[
         why: "Any order is allowed; this one is what C clients see.",
         expects: |case, aspect| {
             let Some((ours, theirs)) = case.events(aspect) else { return false };
-            case.outside_transaction() && sorted(ours) == sorted(theirs)
+            !case.is(&[T::TransactionEnd]) && sorted(&ours) == sorted(&theirs)
         },
     },
     Rule {
@@ -96,7 +96,7 @@ pub const RULES: &[Rule] = &[
         why: "One event for each watch; they are put together when a client lags.",
         expects: |case, aspect| {
             let Some((ours, theirs)) = case.events(aspect) else { return false };
-            case.is(CHANGES) && distinct(ours) == distinct(theirs) && theirs.len() < ours.len()
+            case.is(CHANGES) && distinct(&ours) == distinct(&theirs) && theirs.len() < ours.len()
         },
     },
     Rule {
@@ -109,10 +109,10 @@ pub const RULES: &[Rule] = &[
             let Some((ours, theirs)) = case.events(aspect) else { return false };
             let root = |event: &Event| event.path == "/";
             (case.is(CHANGES) && case.first() == b"/" || case.is(&[T::TransactionEnd]))
-                && !ours.is_empty()
+                && ours.iter().any(root)
                 && theirs.iter().all(|event| !root(event))
-                && distinct(theirs) == {
-                    let mut rest = distinct(ours);
+                && distinct(&theirs) == {
+                    let mut rest = distinct(&ours);
                     rest.retain(|event| !root(event));
                     rest
                 }
@@ -127,7 +127,7 @@ pub const RULES: &[Rule] = &[
         why: "Predictable, and a duplicate only costs.",
         expects: |case, aspect| {
             let Some((ours, theirs)) = case.events(aspect) else { return false };
-            commits(case) && distinct(ours) == distinct(theirs)
+            commits(case) && distinct(&ours) == distinct(&theirs)
         },
     },
     Rule {
@@ -145,8 +145,8 @@ pub const RULES: &[Rule] = &[
                 name.is_ok_and(|name| open.removed_near(&name) || open.disturbed(&name))
             };
             let differing = [
-                surplus(&distinct(ours), &distinct(theirs)),
-                surplus(&distinct(theirs), &distinct(ours)),
+                surplus(&distinct(&ours), &distinct(&theirs)),
+                surplus(&distinct(&theirs), &distinct(&ours)),
             ];
             commits(case) && differing.iter().flatten().all(accounted)
         },

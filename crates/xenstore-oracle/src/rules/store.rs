@@ -2,7 +2,7 @@
 
 use xenstore_wire::MessageType as T;
 
-use super::{Case, Rule};
+use super::Rule;
 use crate::compare::Aspect;
 use crate::session::Reply;
 

@@ -124,7 +124,10 @@ const SPECIAL_PERMISSIONS: Rule = Rule {
         let reply = *aspect == Aspect::Reply && special;
         match case.peer {
             Peer::C => reply && (case.they_refuse("EINVAL") || case.they_refuse("ENOENT")),
-            Peer::Ocaml => special && *aspect != Aspect::Order,
+            Peer::Ocaml => {
+                let told_as_node = case.events(aspect).is_some_and(|(ours, theirs)| ours == theirs);
+                reply || told_as_node
+            }
         }
     },
 };
@@ -143,8 +146,7 @@ const DOMIDS: Rule = Rule {
 
 fn misspelt_domid(step: &Step) -> bool {
     let count = match step.message_type() {
-        Some(T::Introduce | T::Release | T::Resume) => 1,
-        Some(T::IsDomainIntroduced | T::GetDomainPath) => 1,
+        Some(T::Introduce | T::Release | T::Resume | T::IsDomainIntroduced | T::GetDomainPath) => 1,
         Some(T::SetTarget) => 2,
         _ => return false,
     };
@@ -185,11 +187,11 @@ fn surplus_strings(case: &Case<'_>) -> bool {
     let unterminated = case.step.payload.last().is_some_and(|&byte| byte != 0);
     let expected = match case.step.message_type() {
         Some(T::Write | T::Control) => return false,
-        Some(T::TransactionEnd | T::Release | T::IsDomainIntroduced | T::Resume) => 1,
-        Some(T::GetDomainPath | T::Read | T::Directory | T::GetPerms | T::Mkdir | T::Rm) => 1,
-        Some(T::Watch | T::Unwatch | T::SetTarget | T::DirectoryPart) => 2,
-        Some(T::Introduce) => 3,
-        _ => usize::MAX,
+        Some(T::Unwatch | T::SetTarget | T::DirectoryPart) => 2,
+        // With the depth, which is a rule of its own.
+        Some(T::Watch | T::Introduce) => 3,
+        Some(T::SetPerms | T::GetQuota | T::SetQuota) | None => return unterminated,
+        Some(_) => 1,
     };
     unterminated || case.strings().len() > expected
 }
