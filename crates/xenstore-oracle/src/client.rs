@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 
 use xenstore_wire::{Header, MessageType as T};
 
@@ -36,6 +37,11 @@ impl Client {
     /// The next message.
     pub fn receive(&mut self) -> Message {
         self.link.receive().expect("the connection is open")
+    }
+
+    /// The next message; `None` if the connection was closed.
+    pub fn receive_if_open(&mut self) -> Option<Message> {
+        self.link.receive()
     }
 
     /// Sends a request and takes its reply; events in between are dropped.
@@ -97,6 +103,11 @@ impl Client {
         }
         stream.set_nonblocking(false).expect("a socket that may block");
         bytes
+    }
+
+    /// A second handle of the connection, to send by while another thread receives.
+    pub fn sender(&self) -> UnixStream {
+        self.link.stream().try_clone().expect("a second handle of a socket")
     }
 
     /// Ends the sending half: what was asked can still be answered.

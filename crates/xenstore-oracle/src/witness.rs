@@ -53,7 +53,7 @@ impl Witness {
         assert_eq!(self.client.error_of(T::Rm, b"/kept\0"), "");
         // A connection that was closed goes when the daemon comes to it: each answer
         // here is a turn of its loop.
-        for _ in 0..100 {
+        for _ in 0..10_000 {
             if daemon.open_files() <= self.files {
                 break;
             }
