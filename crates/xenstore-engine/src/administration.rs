@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::operation::{Refusal, Reply};
 use crate::outside::Outside;
 use crate::quota::Quota;
-use crate::requests::text;
 
 impl Engine {
     /// Answers one of them.
@@ -20,9 +19,9 @@ impl Engine {
     ) -> Result<Reply, Refusal> {
         match *request {
             Request::Control { command, arguments } => self.control(command, arguments, outside),
-            Request::GetDomainPath(domid) => Ok(text(Path::of_domain(domid))),
+            Request::GetDomainPath(domid) => Ok(Reply::text(Path::of_domain(domid))),
             Request::IsDomainIntroduced(domid) => {
-                Ok(text(if self.is_introduced(domid) { "T" } else { "F" }))
+                Ok(Reply::text(if self.is_introduced(domid) { "T" } else { "F" }))
             }
             Request::Introduce { domid, port } => self.introduce(domid, port, outside),
             Request::Release(domid) => self.release(domid, outside),
@@ -50,7 +49,7 @@ impl Engine {
                 domain.ok_or(Errno::NoEnt)?.features.unwrap_or(Features::ALL)
             }
         };
-        Ok(text(features.bits()))
+        Ok(Reply::text(features.bits()))
     }
 
     fn set_feature(
@@ -76,13 +75,15 @@ impl Engine {
         match question {
             QuotaQuestion::Names => {
                 let names: Vec<_> = Quota::ALL.iter().map(|quota| quota.name()).collect();
-                Ok(text(names.join(" ")))
+                Ok(Reply::text(names.join(" ")))
             }
-            QuotaQuestion::Default(name) => Ok(text(self.domains.defaults.get(quota(name)?))),
+            QuotaQuestion::Default(name) => {
+                Ok(Reply::text(self.domains.defaults.get(quota(name)?)))
+            }
             QuotaQuestion::Domain(domid, name) => {
                 let quota = quota(name)?;
                 self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
-                Ok(text(self.domains.limit(domid, quota)))
+                Ok(Reply::text(self.domains.limit(domid, quota)))
             }
         }
     }

@@ -12,7 +12,6 @@ use crate::engine::Engine;
 use crate::operation::{Refusal, Reply};
 use crate::outside::{Outside, TraceSwitch};
 use crate::quota::Quota;
-use crate::requests::text;
 
 type Run = fn(&mut Engine, &[&[u8]], &mut Outside<'_>) -> Result<Reply, Refusal>;
 
@@ -71,7 +70,7 @@ impl Engine {
                     let state = if self.trace.contains(&switch) { "on" } else { "off" };
                     let _ = writeln!(settings, "{:<8}: {state}", switch.name());
                 }
-                return Ok(text(settings));
+                return Ok(Reply::text(settings));
             }
             // On and off as a whole leave the switches as they are.
             [b"on"] => outside.daemon.set_tracing(true),
@@ -158,7 +157,7 @@ impl Engine {
             let limit = self.domains.defaults.get(quota);
             let _ = writeln!(settings, "{name:<17}: {limit:>8} {}", quota.meaning());
         }
-        text(settings)
+        Reply::text(settings)
     }
 
     /// Sets the limit of all domains without one of their own. Taking a limit away is
@@ -181,7 +180,7 @@ impl Engine {
             let (now, most) = (usage.now(quota), usage.most(quota));
             let _ = writeln!(lines, "{quota:<17}: {now:>8} (max {most:>8})");
         }
-        Ok(text(lines))
+        Ok(Reply::text(lines))
     }
 
     fn peaks(&self) -> Reply {
@@ -190,7 +189,7 @@ impl Engine {
             let peak = self.domains.peak(quota, self.privileged);
             let _ = writeln!(lines, "{quota:<17}: {peak:>8}");
         }
-        text(lines)
+        Reply::text(lines)
     }
 }
 
@@ -200,7 +199,7 @@ fn help(_: &mut Engine, arguments: &[&[u8]], _: &mut Outside<'_>) -> Result<Repl
     for Command { name, parameters, .. } in COMMANDS {
         let _ = writeln!(help, "{name:<15} {parameters}");
     }
-    Ok(text(help))
+    Ok(Reply::text(help))
 }
 
 fn logfile(

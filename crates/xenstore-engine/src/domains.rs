@@ -74,6 +74,11 @@ impl Domains {
         domid: Domid,
         hypervisor: &mut dyn Hypervisor,
     ) -> Option<&mut Domain> {
+        // No domain has a reserved number, and some mean a question of another kind to
+        // the hypervisor.
+        if !domid.is_real() {
+            return None;
+        }
         match self.records.entry(domid) {
             Entry::Occupied(known) => Some(known.into_mut()),
             Entry::Vacant(place) => {
@@ -116,7 +121,7 @@ impl Domains {
     /// everything.
     pub fn check(&self, caller: &Caller, quota: Quota, wanted: u64) -> Result<(), Refusal> {
         let limit = self.limit(caller.domid, quota);
-        if caller.privileged || limit == 0 || wanted <= u64::from(limit) {
+        if caller.privileged || quota.allows(limit, wanted) {
             return Ok(());
         }
         Err(Refusal::Quota(Overrun { domid: caller.domid, quota, wanted, limit }))

@@ -75,8 +75,9 @@ pub struct Engine {
     /// Commits until the next that fails for the sake of a test, if any shall.
     pub(crate) commits_until_failure: Option<u32>,
     pub(crate) watches: Watches,
-    /// How many domains died: what a permission list means depends on it.
-    pub(crate) deaths: u64,
+    /// Counts what changes the meaning of permission lists without touching a node: the
+    /// death of a domain, a new target.
+    pub(crate) epoch: u64,
     /// Which parts of the trace are on, for `CONTROL log` to show.
     pub(crate) trace: BTreeSet<TraceSwitch>,
     connections: Vec<Option<Connection>>,
@@ -105,7 +106,7 @@ impl Engine {
             keep_orphans: settings.keep_orphans,
             commits_until_failure: settings.test_eagain.then_some(2),
             watches: Watches::default(),
-            deaths: 0,
+            epoch: 0,
             trace: settings.trace.clone(),
             connections: Vec::new(),
             vacant: Vec::new(),

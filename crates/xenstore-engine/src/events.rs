@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use xenstore_tree::Node;
 use xenstore_wire::{Domid, Name, Special};
 
 use crate::acl::{Acl, Right};
@@ -9,6 +10,7 @@ use crate::engine::Engine;
 use crate::operation::Effect;
 use crate::outbox::Event;
 use crate::outside::{Daemon, Incident};
+use crate::store::NodeData;
 use crate::transaction::Committed;
 use crate::watch::WatchId;
 
@@ -38,14 +40,7 @@ impl Engine {
                 acls.push(before.clone());
             }
             Effect::Removed(subtree) => {
-                if let Name::Node(path) = name {
-                    for below in self.watches.below(path, subtree) {
-                        let seen = [below.node, below.parent].map(|n| n.value().acl.clone());
-                        for watch in self.watches.exactly(&below.name).collect::<Vec<_>>() {
-                            self.tell(watch, &below.name, &seen, daemon);
-                        }
-                    }
-                }
+                self.tell_removed(name, subtree, &mut HashSet::new(), daemon);
                 acls.push(subtree.value().acl.clone());
             }
         }
@@ -70,21 +65,37 @@ impl Engine {
                 // Made and removed inside: nothing changed for anybody else.
                 continue;
             }
-            if let (true, Name::Node(path), Some(old)) = (change.removed, name, old) {
-                for below in self.watches.below(path, old) {
-                    let mut seen: Vec<_> = self.store.acls(&below.name).collect();
-                    seen.extend([below.node, below.parent].map(|n| n.value().acl.clone()));
-                    for watch in self.watches.exactly(&below.name).collect::<Vec<_>>() {
-                        if told.insert((watch, below.name.clone())) {
-                            self.tell(watch, &below.name, &seen, daemon);
-                        }
-                    }
-                }
+            if let (true, Some(old)) = (change.removed, old) {
+                self.tell_removed(name, old, &mut told, daemon);
             }
             let seen: Vec<_> = before.acls(name).chain(self.store.acls(name)).collect();
             for watch in self.watches.concerned(name) {
                 if !removes || told.insert((watch, name.clone())) {
                     self.tell(watch, name, &seen, daemon);
+                }
+            }
+        }
+    }
+
+    /// Tells the watches on nodes below `name` that these went with the subtree there,
+    /// each unless it was told before.
+    fn tell_removed(
+        &mut self,
+        name: &Name,
+        subtree: &Node<NodeData>,
+        told: &mut HashSet<(WatchId, Name)>,
+        daemon: &mut dyn Daemon,
+    ) {
+        let Name::Node(path) = name else {
+            return;
+        };
+        for below in self.watches.below(path, subtree) {
+            // Something else may be there by now, made by the same transaction.
+            let mut acls: Vec<Acl> = self.store.acls(&below.name).collect();
+            acls.extend([below.node, below.parent].map(|node| node.value().acl.clone()));
+            for watch in self.watches.exactly(&below.name).collect::<Vec<_>>() {
+                if told.insert((watch, below.name.clone())) {
+                    self.tell(watch, &below.name, &acls, daemon);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use xenstore_wire::{Domid, Errno, Features, Name, Path};
 
 use crate::acl::Caller;
-use crate::connection::{ConnectionId, Transport};
+use crate::connection::Transport;
 use crate::domains::Domain;
 use crate::engine::Engine;
 use crate::events::DomainEvent;
@@ -67,26 +67,27 @@ impl Engine {
         domid: Domid,
         outside: &mut Outside<'_>,
     ) -> Result<Reply, Refusal> {
-        self.released_connection(domid)?;
+        self.check_releasable(domid)?;
         self.bury(domid, outside);
         Ok(Reply::Done)
     }
 
     /// A domain that was shut down runs again: its next shutdown is news.
     pub(crate) fn resume(&mut self, domid: Domid) -> Result<Reply, Refusal> {
-        self.released_connection(domid)?;
+        self.check_releasable(domid)?;
         if let Some(domain) = self.domains.get_mut(domid) {
             domain.shutdown_reported = false;
         }
         Ok(Reply::Done)
     }
 
-    /// The connection of a domain that may be released or resumed.
-    fn released_connection(&self, domid: Domid) -> Result<ConnectionId, Errno> {
+    /// Whether a domain may be released or resumed: it has a ring, and is not the
+    /// control domain.
+    fn check_releasable(&self, domid: Domid) -> Result<(), Errno> {
         if domid == self.privileged {
             return Err(Errno::Inval);
         }
-        self.introduced(domid)?.connection.ok_or(Errno::Inval)
+        self.introduced(domid)?.connection.map(|_| ()).ok_or(Errno::Inval)
     }
 
     fn introduced(&self, domid: Domid) -> Result<&Domain, Errno> {
@@ -96,18 +97,18 @@ impl Engine {
     /// Gives a domain the rights of another beside its own. The link is a number, and
     /// dropped when either end goes (XSA-233).
     pub(crate) fn set_target(&mut self, domid: Domid, target: Domid) -> Result<Reply, Refusal> {
-        let connection = self.introduced(domid)?.connection;
-        let reachable = |domain: &Domain| domain.connection.is_some();
-        if !reachable(self.introduced(target)?) && target != self.privileged {
-            return Err(Errno::Inval.into());
+        let id = self.introduced(domid)?.connection.ok_or(Errno::Inval)?;
+        // The control domain's ring may not be connected where there is no hypervisor.
+        if target != self.privileged {
+            self.introduced(target)?.connection.ok_or(Errno::Inval)?;
         }
-        let id = connection.ok_or(Errno::Inval)?;
         if let Some(domain) = self.domains.get_mut(domid) {
             domain.target = Some(target);
         }
         if let Some(connection) = self.connection_mut(id) {
             connection.caller.target = Some(target);
         }
+        self.epoch += 1;
         Ok(Reply::Done)
     }
 
@@ -159,7 +160,7 @@ impl Engine {
         }
         self.forget_target(domid);
         outside.hypervisor.disconnect(domid);
-        self.deaths += 1;
+        self.epoch += 1;
         if introduced {
             self.tell_domain(DomainEvent::Released, domid, outside.daemon);
         }

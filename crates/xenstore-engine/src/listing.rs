@@ -1,5 +1,7 @@
 //! Names of children, as clients list them.
 
+use std::collections::VecDeque;
+
 use xenstore_tree::Node;
 use xenstore_wire::{PAYLOAD_MAX, Path, text};
 
@@ -23,11 +25,25 @@ pub fn child_list(node: &Node<NodeData>, limit: usize) -> Option<Vec<u8>> {
     Some(list)
 }
 
-/// The child list last asked for in parts. Creation order costs a sort; a client
-/// that fetches a long list part by part pays for it once.
+/// Bytes of the longest generation and its NUL. A list is cut as if all were so long, so
+/// that the same list is cut at the same places whatever its generation.
+const LONGEST_GENERATION: usize = 21;
+
+/// How many lists are kept.
+const LISTS: usize = 8;
+
+/// The child lists last asked for in parts. Creation order costs a sort; a client that
+/// fetches a long list part by part pays for it once, beside others that do the same.
 #[derive(Debug, Default)]
 pub struct Listing {
-    of: Option<(Path, u64)>,
+    /// The one asked for last comes first.
+    lists: VecDeque<List>,
+}
+
+#[derive(Debug)]
+struct List {
+    of: Path,
+    generation: u64,
     names: Vec<u8>,
 }
 
@@ -35,14 +51,10 @@ impl Listing {
     /// The payload of a `DIRECTORY_PART` reply: the node's generation and a NUL, then
     /// names from `offset` on as they fit; after the last one comes an empty name.
     pub fn part(&mut self, path: &Path, node: &Node<NodeData>, offset: usize) -> Vec<u8> {
-        let generation = node.generation();
-        if !self.of.as_ref().is_some_and(|(of, at)| of == path && *at == generation) {
-            self.names = child_list(node, usize::MAX).unwrap_or_default();
-            self.of = Some((path.clone(), generation));
-        }
-        let mut part = format!("{generation}\0").into_bytes();
-        let rest = self.names.get(offset..).unwrap_or_default();
-        let room = PAYLOAD_MAX - part.len() - 1;
+        let names = self.names(path, node);
+        let mut part = format!("{}\0", node.generation()).into_bytes();
+        let rest = names.get(offset..).unwrap_or_default();
+        let room = PAYLOAD_MAX - LONGEST_GENERATION - 1;
         let mut taken = 0;
         for name in text::strings(rest) {
             if taken + name.len() >= room {
@@ -53,8 +65,23 @@ impl Listing {
         part.extend_from_slice(rest.get(..taken).unwrap_or_default());
         if taken == rest.len() {
             part.push(0);
-            *self = Self::default();
         }
         part
+    }
+
+    fn names(&mut self, path: &Path, node: &Node<NodeData>) -> &[u8] {
+        let generation = node.generation();
+        let known = |list: &List| list.generation == generation && list.of == *path;
+        let list = match self.lists.iter().position(known) {
+            Some(place) => self.lists.remove(place),
+            None => None,
+        };
+        let list = list.unwrap_or_else(|| {
+            let names = child_list(node, usize::MAX).unwrap_or_default();
+            List { of: path.clone(), generation, names }
+        });
+        self.lists.truncate(LISTS - 1);
+        self.lists.push_front(list);
+        self.lists.front().map_or(&[], |list| &list.names)
     }
 }

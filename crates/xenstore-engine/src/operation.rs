@@ -1,5 +1,7 @@
 //! What can be asked of the store, and what can come of it.
 
+use std::fmt::Display;
+
 use xenstore_tree::Subtree;
 use xenstore_wire::{Domid, Errno, Name, Path};
 
@@ -56,6 +58,13 @@ pub enum Reply {
     Payload(Vec<u8>),
 }
 
+impl Reply {
+    /// A text and its NUL.
+    pub fn text(text: impl Display) -> Self {
+        Self::Payload(format!("{text}\0").into_bytes())
+    }
+}
+
 /// A domain asked for more than it may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overrun {
@@ -80,6 +89,8 @@ impl Refusal {
     pub fn errno(self) -> Errno {
         match self {
             Self::Errno(errno) => errno,
+            // A path too long is a matter of form.
+            Self::Quota(Overrun { quota: Quota::PathMax, .. }) => Errno::Inval,
             Self::Quota(_) => Errno::NoSpc,
         }
     }

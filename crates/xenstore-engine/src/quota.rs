@@ -58,6 +58,11 @@ impl Quota {
         Self::ALL.iter().copied().filter(|&quota| quota != Self::SoftMemory)
     }
 
+    /// Whether a limit of this quota allows so much. Limits are inclusive, 0 is none.
+    pub fn allows(self, limit: u32, amount: u64) -> bool {
+        limit == 0 || amount <= u64::from(limit)
+    }
+
     const fn slot(self) -> usize {
         self as usize
     }
@@ -109,12 +114,6 @@ impl Limits {
     /// Sets a limit.
     pub fn set(&mut self, quota: Quota, limit: u32) {
         self.0.set(quota, limit);
-    }
-
-    /// Whether `amount` is within the limit.
-    pub fn allow(&self, quota: Quota, amount: u64) -> bool {
-        let limit = self.get(quota);
-        limit == 0 || amount <= u64::from(limit)
     }
 }
 
@@ -233,11 +232,9 @@ mod tests {
 
     #[test]
     fn limits_are_inclusive_and_zero_is_none() {
-        let mut limits = Limits::default();
-        assert!(limits.allow(Quota::Watches, 128));
-        assert!(!limits.allow(Quota::Watches, 129));
-        limits.set(Quota::Watches, 0);
-        assert!(limits.allow(Quota::Watches, u64::MAX));
+        assert!(Quota::Watches.allows(128, 128));
+        assert!(!Quota::Watches.allows(128, 129));
+        assert!(Quota::Watches.allows(0, u64::MAX));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use xenstore_wire::permission::PermissionError;
 use xenstore_wire::request::{Sender, WatchKey};
 use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError};
 use xenstore_wire::{Permissions, Request};
@@ -50,11 +51,6 @@ impl From<Malformed> for Refusal {
 }
 
 type Outcome = Result<Granted, Refusal>;
-
-/// A text reply: the text and a NUL.
-pub(crate) fn text(text: impl std::fmt::Display) -> Reply {
-    Reply::Payload(format!("{text}\0").into_bytes())
-}
 
 impl Engine {
     /// Answers one request.
@@ -132,7 +128,7 @@ impl Engine {
         let incident = Incident::Refused { kind, errno };
         self.observe(id, header.transaction_id, outside.daemon, &incident);
         // An error's name is shorter than any limit.
-        let _ = self.reply(id, MessageType::Error, header, &text(errno.name()));
+        let _ = self.reply(id, MessageType::Error, header, &Reply::text(errno.name()));
     }
 
     fn decide(
@@ -176,8 +172,8 @@ impl Engine {
             Request::Write { path, value } => Operation::Write(path, Value::new(value)),
             Request::Mkdir(path) => Operation::Mkdir(path),
             Request::Rm(path) => Operation::Rm(path),
-            Request::SetPerms { name, permissions } => {
-                self.grant_permissions(caller, name, &permissions, outside)?
+            Request::SetPerms { name, count, permissions } => {
+                self.grant_permissions(caller, count, name, permissions, outside)?
             }
             Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
             Request::Unwatch(key) => return self.unwatch(id, caller, &key),
@@ -194,24 +190,25 @@ impl Engine {
         self.operate(id, caller, transaction, operation)
     }
 
-    /// A `SET_PERMS`. Its list is looked at before its path.
+    /// A `SET_PERMS`. Its list is looked at before its path: first how long it is, then
+    /// its form, then who it names.
     fn grant_permissions(
         &mut self,
         caller: Caller,
+        count: usize,
         name: Result<Name, PathError>,
-        permissions: &Permissions,
+        permissions: Result<Permissions, PermissionError>,
         outside: &mut Outside<'_>,
     ) -> Result<Operation, Refusal> {
-        let count = u64::try_from(permissions.count()).unwrap_or(u64::MAX);
-        self.domains.check(&caller, Quota::NodePermissions, count)?;
-        let grant = Grant::bind(permissions, &caller, &mut self.domains, outside.hypervisor);
-        match name {
-            Ok(name) => Ok(Operation::SetPerms(name, grant)),
-            Err(malformed) => {
-                grant.acl(&self.domains)?;
-                Err(Malformed::from(malformed).into())
-            }
+        self.domains.check(&caller, Quota::NodePermissions, count as u64)?;
+        let permissions = permissions.map_err(Malformed::from)?;
+        for permission in permissions.iter() {
+            // A number may belong to another domain by now, and the news be still to come.
+            self.domain_changed(permission.domid, outside);
         }
+        let grant = Grant::bind(&permissions, &caller, &mut self.domains, outside.hypervisor);
+        grant.acl(&self.domains)?;
+        Ok(Operation::SetPerms(name.map_err(Malformed::from)?, grant))
     }
 
     fn operate(
@@ -254,10 +251,8 @@ impl Engine {
         result.map(Granted::from)
     }
 
-    /// The quota on path lengths is one of form: breaking it is `EINVAL`.
     fn check_path(&self, caller: Caller, path: &Path) -> Result<(), Refusal> {
-        let length = path.quota_length() as u64;
-        self.domains.check(&caller, Quota::PathMax, length).map_err(|_| Errno::Inval.into())
+        self.domains.check(&caller, Quota::PathMax, path.quota_length() as u64)
     }
 
     fn start(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
@@ -266,14 +261,14 @@ impl Engine {
         }
         let open = self.domains.usage(caller.domid, Quota::Transactions);
         self.domains.check(&caller, Quota::Transactions, open + 1)?;
-        let begun = Transaction::begin(&self.store, self.deaths);
+        let begun = Transaction::begin(&self.store, self.epoch);
         let connection = self.connection_mut(id).ok_or(Errno::Io)?;
         let number = connection.next_transaction();
         connection.transactions.insert(number, begun);
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, 1);
         }
-        Ok(Granted { reply: text(number), then: Then::Begun(number) })
+        Ok(Granted { reply: Reply::text(number), then: Then::Begun(number) })
     }
 
     fn end(
@@ -292,10 +287,10 @@ impl Engine {
         if !commit {
             return Ok(Reply::Done.into());
         }
-        let deaths = self.deaths;
+        let epoch = self.epoch;
         let committed = self.fail_for_a_test().and_then(|()| {
             let (store, mut context) = self.context(caller);
-            open.commit(store, deaths, &mut context)
+            open.commit(store, epoch, &mut context)
         });
         let committed = committed.inspect_err(|_| {
             self.observe(id, number, outside.daemon, &Incident::Conflict);

@@ -1,7 +1,7 @@
 //! The store: nodes with values and permissions, and what may be done with them.
 //!
 //! The same operations act on the committed store and on a transaction's private
-//! copy of it; a copy is two pointers.
+//! copy of it; a copy is a few pointers.
 
 use std::fmt::Write;
 
@@ -277,6 +277,7 @@ impl Store {
         if !cx.caller.privileged && acl.owner() != before.owner() {
             return Err(Errno::Perm.into());
         }
+        check_size(node, acl.count(), value.len(), 0, cx)?;
         let (length, own) = (name.as_str().len(), node.name());
         cx.ledger.note(before.owner(), -charge_of(&before, value, length, own));
         cx.ledger.note(acl.owner(), charge_of(&acl, value, length, own));
@@ -386,6 +387,8 @@ fn find<'t>(
     match place(tree, path) {
         Place::Found(node) => permit(&node.value().acl, caller, right).map(|()| node),
         Place::Missing { nearest, .. } => {
+            // Who may write where it would be could just as well create it and see.
+            let right = if right == Right::Own { Right::Write } else { right };
             permit(&nearest.value().acl, caller, right)?;
             Err(Errno::NoEnt.into())
         }

@@ -1,6 +1,6 @@
 //! Transactions: a private copy of the store and what was done to it.
 //!
-//! Starting one costs two pointers. Everything inside acts on the private copy, so
+//! Starting one costs a few pointers. Everything inside acts on the private copy, so
 //! a transaction sees the store as it was at its start plus its own changes. At the
 //! end the copy has to become everybody's, although others went on meanwhile:
 //!
@@ -44,8 +44,8 @@ pub struct Transaction {
     log: Vec<(Operation, Answer)>,
     /// What was changed, in order.
     changes: Vec<Changed>,
-    /// How many domains had died when it began.
-    deaths: u64,
+    /// The engine's epoch when it began.
+    epoch: u64,
 }
 
 /// A change that watches will hear of when the transaction commits.
@@ -68,15 +68,16 @@ pub struct Committed {
 }
 
 impl Transaction {
-    /// Begins one on the store as it is; `deaths` counts the domains that died so far.
-    pub fn begin(store: &Store, deaths: u64) -> Self {
+    /// Begins one on the store as it is, in an `epoch` that ends when permission lists
+    /// come to mean something else.
+    pub fn begin(store: &Store, epoch: u64) -> Self {
         Self {
             base: store.clone(),
             work: store.clone(),
             ledger: Ledger::default(),
             log: Vec::new(),
             changes: Vec::new(),
-            deaths,
+            epoch,
         }
     }
 
@@ -102,19 +103,18 @@ impl Transaction {
     pub fn commit(
         mut self,
         store: &mut Store,
-        deaths: u64,
+        epoch: u64,
         cx: &mut Context<'_>,
     ) -> Result<Committed, Errno> {
         let before = store.clone();
         if self.changes.is_empty() {
             return Ok(Committed { before, changes: Vec::new(), merged: false });
         }
-        // A domain's death changes what its number means in permission lists, which
-        // no comparison of nodes shows (XSA-322).
-        let same_domains = deaths == self.deaths;
-        let merged = !(same_domains && store.same(&self.base));
+        // What permission lists mean can change without any node (XSA-322).
+        let same_epoch = epoch == self.epoch;
+        let merged = !(same_epoch && store.same(&self.base));
         if merged {
-            self = self.replay(store, same_domains, cx)?;
+            self = self.replay(store, same_epoch, cx)?;
         }
         *store = self.work;
         *cx.ledger = self.ledger;
@@ -126,18 +126,18 @@ impl Transaction {
     fn replay(
         self,
         current: &Store,
-        same_domains: bool,
+        same_epoch: bool,
         cx: &mut Context<'_>,
     ) -> Result<Self, Errno> {
-        let Self { base, work, log, deaths, .. } = self;
-        let mut again = Self::begin(current, deaths);
+        let Self { base, work, log, epoch, .. } = self;
+        let mut again = Self::begin(current, epoch);
         for (operation, answer) in log {
             // Nobody touched what was read, neither others nor this transaction itself.
             let untouched = || {
                 let name = operation.name();
                 base.unchanged(current, &name) && base.unchanged(&work, &name)
             };
-            if operation.is_read() && same_domains && untouched() {
+            if operation.is_read() && same_epoch && untouched() {
                 continue;
             }
             let now = again.execute(operation.clone(), cx).map_err(Refusal::errno);

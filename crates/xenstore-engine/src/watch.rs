@@ -149,11 +149,10 @@ impl Watches {
     }
 
     /// The watched paths strictly below `path` that `removed`, the subtree that was
-    /// there, had a node for, each with the way to that node: itself last, its
-    /// parent before it. Deepest first, siblings in creation order.
+    /// there, had a node for: each after all below it, siblings in creation order.
     ///
-    /// Looks only at places where there are both: neither all watches nor all of
-    /// the subtree.
+    /// Goes only where there are both watches and nodes, and in each directory takes as
+    /// many steps as the smaller side has names.
     pub fn below<'t, V>(&self, path: &Path, removed: &'t Node<V>) -> Vec<Below<'t, V>> {
         let mut found = Vec::new();
         let Some(place) = self.paths.get(path.components()) else {
@@ -162,10 +161,14 @@ impl Watches {
         // Last child first and parents before children: the reverse is what we want.
         let mut open = vec![(path.clone(), place, removed, removed)];
         while let Some((path, place, parent, node)) = open.pop() {
-            let mut children: Vec<_> = place
-                .children()
-                .filter_map(|below| Some((below, node.child(below.name())?)))
-                .collect();
+            // As many steps as the smaller of the two directories has names.
+            let mut children: Vec<_> = if place.child_count() <= node.child_count() {
+                let places = place.children();
+                places.filter_map(|below| Some((below, node.child(below.name())?))).collect()
+            } else {
+                let nodes = node.children();
+                nodes.filter_map(|child| Some((place.child(child.name())?, child))).collect()
+            };
             children.sort_unstable_by_key(|(_, child)| child.born());
             open.extend(
                 children
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_subtree_finds_the_watches_on_its_nodes_deepest_first() {
+    fn a_removed_subtree_finds_the_watches_on_its_nodes_from_the_bottom_up() {
         let mut tree = Tree::new((), 0);
         for (generation, text) in
             (1..).zip(["/top", "/top/z", "/top/z/deep", "/top/a", "/top/unwatched"])

@@ -51,6 +51,18 @@ fn a_node_may_only_be_so_large() {
 }
 
 #[test]
+fn permissions_are_part_of_a_nodes_size() {
+    let mut host = Host::new();
+    let guest = host.guest(5);
+    home(&mut host);
+    assert_eq!(host.write(guest, "v", &"x".repeat(2024)), "OK");
+    assert_eq!(host.chmod(guest, "v", "n5 r0"), "ENOSPC");
+    assert_eq!(host.write(guest, "v", &"x".repeat(2016)), "OK");
+    assert_eq!(host.chmod(guest, "v", "n5 r0"), "OK");
+    host.check();
+}
+
+#[test]
 fn watches_transactions_permissions_and_paths_have_limits() {
     let mut host = Host::new();
     let guest = host.guest(5);
@@ -70,12 +82,21 @@ fn watches_transactions_permissions_and_paths_have_limits() {
     host.write(guest, "n", "");
     assert_eq!(host.chmod(guest, "n", "n5 r0 r0 r0 r0"), "OK");
     assert_eq!(host.chmod(guest, "n", "n5 r0 r0 r0 r0 r0"), "ENOSPC");
+    assert_eq!(host.chmod(guest, "//", "n5 r0 r0 r0 r0 bad"), "ENOSPC", "counted before read");
+    assert_eq!(host.chmod(guest, "//", "n5 bad"), "EINVAL");
     // Names that long do not fit into a node; the path is what is looked at first.
     assert_eq!(host.read(guest, &"x".repeat(2048)), "ENOENT");
     assert_eq!(host.read(guest, &"x".repeat(2049)), "EINVAL");
     assert_eq!(host.ask(guest, T::Watch, format!("/{}\0t\0", "x".repeat(2048))), "EINVAL");
     let refused: Vec<_> = host.log.refused.iter().map(|&(_, quota, ..)| quota).collect();
-    assert_eq!(refused, [Quota::Watches, Quota::Transactions, Quota::NodePermissions]);
+    let expected = [
+        Quota::Watches,
+        Quota::Transactions,
+        Quota::NodePermissions,
+        Quota::NodePermissions,
+        Quota::PathMax,
+    ];
+    assert_eq!(refused, expected);
 }
 
 #[test]

@@ -177,6 +177,23 @@ fn a_merge_does_not_wake_a_grant_to_nobody() {
     assert_eq!(host.read(late, "/n"), "EACCES");
 }
 
+/// A target changes what a domain may do, though no node changes.
+#[test]
+fn a_new_target_can_make_an_answer_wrong() {
+    let mut host = Host::new();
+    let (tool, stubdom) = (host.socket(), host.guest(6));
+    host.guest(5);
+    for (path, permissions) in [("/n", "n5"), ("/mine", "n6")] {
+        host.write(tool, path, "v");
+        host.chmod(tool, path, permissions);
+    }
+    let t = host.begin(stubdom);
+    assert_eq!(host.ask_in(stubdom, t, T::Read, "/n\0"), "EACCES");
+    assert_eq!(host.ask_in(stubdom, t, T::Write, "/mine\0w"), "OK");
+    assert_eq!(host.ask(tool, T::SetTarget, "6\x005\0"), "OK");
+    assert_eq!(host.commit(stubdom, t), "EAGAIN");
+}
+
 /// XSA-421: creations and removals inside count one by one.
 #[test]
 fn quotas_hold_inside() {

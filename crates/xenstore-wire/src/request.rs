@@ -40,8 +40,10 @@ pub enum Request<'a> {
         /// Whose. An error here is reported only after the list itself was found
         /// acceptable, which is the order the C daemon checks in.
         name: Result<Name, PathError>,
+        /// How many entries the new list has, which is limited before they are looked at.
+        count: usize,
         /// The new list.
-        permissions: Permissions,
+        permissions: Result<Permissions, PermissionError>,
     },
     /// Set a node's value.
     Write {
@@ -254,8 +256,13 @@ fn parse_set_perms(payload: &[u8], home: Domid) -> Result<Request<'_>, Malformed
     }
     let mut parts = strings(payload);
     let path = parts.next().ok_or(wrong_count("a path and permissions", 0))?;
-    let permissions = Permissions::parse(parts)?.ok_or(wrong_count("a path and permissions", 1))?;
-    Ok(Request::SetPerms { name: Name::parse(path, home), permissions })
+    let count = parts.clone().count();
+    let permissions = match Permissions::parse(parts) {
+        Ok(None) => return Err(wrong_count("a path and permissions", 1)),
+        Ok(Some(list)) => Ok(list),
+        Err(error) => Err(error),
+    };
+    Ok(Request::SetPerms { name: Name::parse(path, home), count, permissions })
 }
 
 fn parse_watch(payload: &[u8], sender: Sender) -> Result<Request<'_>, Malformed> {
@@ -400,13 +407,17 @@ mod tests {
 
     #[test]
     fn set_perms_reports_its_list_before_its_path() {
-        let Request::SetPerms { name, permissions } = parse(T::SetPerms, b"//\0n0\0r1\0").unwrap()
-        else {
-            panic!()
+        let set = |payload| match parse(T::SetPerms, payload).unwrap() {
+            Request::SetPerms { name, count, permissions } => (name, count, permissions),
+            other => panic!("{other:?}"),
         };
+        let (name, count, permissions) = set(b"//\0n0\0r1\0");
         assert_eq!(name, Err(PathError::EmptyComponent));
-        assert_eq!(permissions.count(), 2);
-        for wrong in [&b"/a\0"[..], b"/a\0n0", b"/a\0n0\0r1", b"/a\0\0", b"/a\0x0\0", b""] {
+        assert_eq!((count, permissions.unwrap().count()), (2, 2));
+        let (_, count, permissions) = set(b"/a\0n0\0x\0r1\0");
+        assert_eq!(count, 3);
+        assert!(permissions.is_err());
+        for wrong in [&b"/a\0"[..], b"/a\0n0", b"/a\0n0\0r1", b""] {
             assert!(parse(T::SetPerms, wrong).is_err(), "{wrong:?}");
         }
     }
