@@ -25,14 +25,6 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
-        title: "Reply and own events of `RELEASE`",
-        rxenstored: "The events first.",
-        c: Some("The one or the other first."),
-        ocaml: None,
-        why: "What can be relied on is easier to use.",
-        expects: |case, aspect| *aspect == Aspect::Order && case.is(&[T::Release]),
-    },
-    Rule {
         title: "Depth of watches",
         rxenstored: "`WATCH` with a third string, a depth.",
         c: Some("Three strings: `EINVAL`."),
