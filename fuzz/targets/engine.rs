@@ -257,7 +257,7 @@ impl World {
             let state = DomainState { unique_id: self.guests.born, ..DomainState::RUNNING };
             self.guests.states.insert(domid, state);
         }
-        let payload = format!("{domid}\01\01\0");
+        let payload = format!("{domid}\x001\x001\0");
         self.request(0, MessageType::Introduce.number(), 0, payload.as_bytes());
         self.notice_rings();
     }

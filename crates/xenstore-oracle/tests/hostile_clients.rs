@@ -220,7 +220,7 @@ fn a_flood_lets_others_in_after_a_bounded_number_of_requests() {
     let answered = AtomicU32::new(0);
     thread::scope(|scope| {
         scope.spawn(move || {
-            let batch = Message::new(T::Write.number(), 1, 0, b"/count\01").encode().repeat(5000);
+            let batch = Message::new(T::Write.number(), 1, 0, b"/count\x001").encode().repeat(5000);
             // Until the test has what it wants and closes the connection.
             while sender.write_all(&batch).is_ok() {}
         });
