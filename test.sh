@@ -5,11 +5,18 @@
 #     FUZZ_SECONDS=600 ./test.sh     with more time for each fuzz target
 #
 # The tests compare the daemon with Debian's two and serve Debian's tools, so they need
-# Debian's packages; on another system install their like and set SKIP_INSTALL=1.
+# Debian's packages; on another system install their like and set SKIP_INSTALL=1. Debian's
+# daemons have their paths built in, so each runs in a mount namespace of its own, which
+# takes root.
 set -euo pipefail
 cd "$(dirname "$0")"
-packages=(xen-utils-4.17 xenstore-utils libxen-dev gcc make)
+packages=(xen-utils-4.17 xenstore-utils libxen-dev gcc g++ make)
 fuzz_seconds=${FUZZ_SECONDS:-20}
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "test.sh: needs root, to run Debian's daemons in mount namespaces" >&2
+    exit 1
+fi
 
 run() {
     printf '\n== %s\n' "$*"
@@ -22,10 +29,8 @@ for package in "${packages[@]}"; do
         missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ] && [ -z "${SKIP_INSTALL:-}" ]; then
-    root=()
-    [ "$(id -u)" -eq 0 ] || root=(sudo)
-    run "${root[@]}" apt-get update -q
-    run "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    run apt-get update -q
+    run env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
