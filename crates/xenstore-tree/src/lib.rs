@@ -93,4 +93,4 @@ mod walk;
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use node::{Node, Subtree, same};
 pub use tree::{InsertError, NoParent, Tree};
-pub use walk::{BottomUp, Descendants, TopDown};
+pub use walk::{Descendants, Walk};

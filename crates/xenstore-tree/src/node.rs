@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use triomphe::Arc;
 
 use crate::directory::{self, Directory};
-use crate::walk::{BottomUp, Descendants, TopDown};
+use crate::walk::{Descendants, Order, Walk};
 
 /// A name, a value, two stamps, and the children.
 ///
@@ -109,14 +109,14 @@ impl<V> Node<V> {
 
     /// Walks the subtree with paths: this node first, parents before their
     /// children, siblings in creation order.
-    pub fn top_down(&self) -> TopDown<'_, V> {
-        TopDown::new(self)
+    pub fn top_down(&self) -> Walk<'_, V> {
+        Walk::new(self, Order::TopDown)
     }
 
     /// Walks the subtree with paths: each node after everything below it, this
     /// node last, siblings in creation order.
-    pub fn bottom_up(&self) -> BottomUp<'_, V> {
-        BottomUp::new(self)
+    pub fn bottom_up(&self) -> Walk<'_, V> {
+        Walk::new(self, Order::BottomUp)
     }
 
     pub(crate) fn directory(&self) -> &Directory<V> {

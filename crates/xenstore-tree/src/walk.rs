@@ -37,55 +37,41 @@ impl<'t, V> Iterator for Descendants<'t, V> {
     }
 }
 
-/// Made by [`Node::top_down`]: lends a path and its node at each
-/// [step](Self::step).
-pub struct TopDown<'t, V>(Tour<'t, V>);
-
-impl<'t, V> TopDown<'t, V> {
-    pub(crate) fn new(top: &'t Node<V>) -> Self {
-        Self(Tour::new(top))
-    }
-
-    /// Gives the top the path `prefix` instead of the empty one, and all others
-    /// a path below it. Call it before the first step.
-    #[must_use]
-    pub fn under(mut self, prefix: &str) -> Self {
-        self.0.path.restart(prefix);
-        self
-    }
-
-    /// The next node and its path, the names joined by `/`.
-    pub fn step(&mut self) -> Option<(&str, &'t Node<V>)> {
-        loop {
-            if let Move::Into(node) = self.0.advance()? {
-                return Some((self.0.path.as_str(), node));
-            }
-        }
-    }
+/// Made by [`Node::top_down`] and [`Node::bottom_up`]: lends a path and its node at
+/// each [step](Self::step).
+pub struct Walk<'t, V> {
+    tour: Tour<'t, V>,
+    order: Order,
 }
 
-/// Made by [`Node::bottom_up`]: lends a path and its node at each
-/// [step](Self::step).
-pub struct BottomUp<'t, V>(Tour<'t, V>);
+/// Which of the two times that a tour comes to a node counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    TopDown,
+    BottomUp,
+}
 
-impl<'t, V> BottomUp<'t, V> {
-    pub(crate) fn new(top: &'t Node<V>) -> Self {
-        Self(Tour::new(top))
+impl<'t, V> Walk<'t, V> {
+    pub(crate) fn new(top: &'t Node<V>, order: Order) -> Self {
+        Self { tour: Tour::new(top), order }
     }
 
     /// Gives the top the path `prefix` instead of the empty one, and all others
     /// a path below it. Call it before the first step.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
-        self.0.path.restart(prefix);
+        self.tour.path.restart(prefix);
         self
     }
 
     /// The next node and its path, the names joined by `/`.
     pub fn step(&mut self) -> Option<(&str, &'t Node<V>)> {
         loop {
-            if let Move::OutOf(node) = self.0.advance()? {
-                return Some((self.0.path.as_str(), node));
+            match (self.tour.advance()?, self.order) {
+                (Move::Into(node), Order::TopDown) | (Move::OutOf(node), Order::BottomUp) => {
+                    return Some((self.tour.path.as_str(), node));
+                }
+                _ => {}
             }
         }
     }
