@@ -5,9 +5,10 @@ use xenstore_wire::{Domid, Errno, Features, Path, Request};
 
 use crate::acl::Caller;
 use crate::engine::Engine;
-use crate::operation::{Refusal, Reply};
+use crate::operation::Reply;
 use crate::outside::Outside;
 use crate::quota::Quota;
+use crate::refusal::Refusal;
 
 impl Engine {
     /// Answers one of them.

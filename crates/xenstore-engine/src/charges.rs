@@ -7,9 +7,10 @@ use xenstore_tree::{Node, Subtree};
 use xenstore_wire::Path;
 
 use crate::acl::Acl;
-use crate::operation::Refusal;
+use crate::context::Context;
+use crate::node::NodeData;
 use crate::quota::{Charge, Ledger, Quota};
-use crate::store::{Context, NodeData};
+use crate::refusal::Refusal;
 use crate::value::Value;
 
 /// Whether the caller may own so many nodes more. The transaction's own removals and

@@ -6,31 +6,9 @@ use std::sync::Arc;
 use xenstore_wire::{Decoder, Name};
 
 use crate::acl::Caller;
+use crate::ids::WatchId;
 use crate::outbox::Outbox;
 use crate::transaction::Transaction;
-use crate::watch::WatchId;
-
-/// Names a connection; never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ConnectionId {
-    pub(crate) slot: usize,
-    pub(crate) serial: u64,
-}
-
-impl ConnectionId {
-    /// A small number, unique among the connections open at the same time: an index
-    /// for tables.
-    pub fn slot(self) -> usize {
-        self.slot
-    }
-}
-
-#[cfg(test)]
-impl ConnectionId {
-    pub(crate) fn for_tests() -> Self {
-        Self { slot: 0, serial: 0 }
-    }
-}
 
 /// What a connection arrives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

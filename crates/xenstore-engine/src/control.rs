@@ -9,9 +9,10 @@ use xenstore_wire::text::{decimal, strings};
 use xenstore_wire::{Domid, Errno};
 
 use crate::engine::Engine;
-use crate::operation::{Refusal, Reply};
+use crate::operation::Reply;
 use crate::outside::{Outside, TraceSwitch};
 use crate::quota::Quota;
+use crate::refusal::Refusal;
 
 type Run = fn(&mut Engine, &[&[u8]], &mut Outside<'_>) -> Result<Reply, Refusal>;
 

@@ -7,9 +7,9 @@ use xenstore_host::{DomainState, Hypervisor};
 use xenstore_wire::{Domid, Features};
 
 use crate::acl::Caller;
-use crate::connection::ConnectionId;
-use crate::operation::{Overrun, Refusal};
+use crate::ids::ConnectionId;
 use crate::quota::{Charge, Ledger, Limits, Quota, Usage};
+use crate::refusal::{Overrun, Refusal};
 
 /// A domain that the store has had to do with: it was introduced, or a permission
 /// list named it while the hypervisor knew it.

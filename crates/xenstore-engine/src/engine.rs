@@ -6,12 +6,14 @@ use std::mem;
 use xenstore_wire::{Decoder, Domid, Features};
 
 use crate::acl::Caller;
-use crate::connection::{Connection, ConnectionId, Transport};
+use crate::connection::{Connection, Transport};
+use crate::context::{Clock, Context};
 use crate::domains::Domains;
+use crate::ids::ConnectionId;
 use crate::listing::Listing;
 use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
 use crate::quota::{Charge, Ledger, Limits, Quota};
-use crate::store::{Clock, Context, Store};
+use crate::store::Store;
 use crate::watch::Watches;
 
 /// Requests a connection may have answered in one turn, if they all lie there.

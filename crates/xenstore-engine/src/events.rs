@@ -7,12 +7,12 @@ use xenstore_wire::{Domid, Name, Special};
 
 use crate::acl::{Acl, Right};
 use crate::engine::Engine;
+use crate::ids::WatchId;
+use crate::node::NodeData;
 use crate::operation::Effect;
 use crate::outbox::Event;
 use crate::outside::{Daemon, Incident};
-use crate::store::NodeData;
 use crate::transaction::Committed;
-use crate::watch::WatchId;
 
 /// What happened to a domain, as watches of special names are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -28,6 +28,7 @@
 //! | `engine` | connections and their turns |
 //! | `requests` | the way of a request |
 //! | `operation`, `store` | what can be asked of nodes, and doing it |
+//! | `node`, `value`, `context` | what nodes hold, and what an operation needs beside them |
 //! | `listing` | names of children |
 //! | `transaction` | private copies and how they become everybody's |
 //! | `acl`, `grant` | who may do what |
@@ -36,6 +37,7 @@
 //! | `quota`, `charges` | what a domain may have and has, what nodes cost |
 //! | `administration`, `control` | requests about domains and the daemon, commands to it |
 //! | `connection`, `outbox` | one client and what waits for it |
+//! | `ids`, `refusal` | names for what comes and goes, and why requests are refused |
 //! | `outside` | what the engine asks of the program around it |
 
 #![forbid(unsafe_code)]
@@ -44,24 +46,29 @@ mod acl;
 mod administration;
 mod charges;
 mod connection;
+mod context;
 mod control;
 mod domains;
 mod engine;
 mod events;
 mod grant;
+mod ids;
 mod lifecycle;
 mod listing;
+mod node;
 mod operation;
 mod outbox;
 mod outside;
 mod quota;
+mod refusal;
 mod requests;
 mod store;
 mod transaction;
 mod value;
 mod watch;
 
-pub use connection::{ConnectionId, Transport};
+pub use connection::Transport;
 pub use engine::{Engine, Settings, Turn};
+pub use ids::ConnectionId;
 pub use outside::{Daemon, Incident, Origin, Outside, Silent, TraceSwitch};
 pub use quota::{Limits, Quota};

@@ -7,8 +7,9 @@ use crate::connection::Transport;
 use crate::domains::Domain;
 use crate::engine::Engine;
 use crate::events::DomainEvent;
-use crate::operation::{Effect, Refusal, Reply};
+use crate::operation::{Effect, Reply};
 use crate::outside::{Daemon, Outside};
+use crate::refusal::Refusal;
 
 impl Engine {
     /// Whether a domain's ring is connected. "Myself" always is (`xenstore.txt`).

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use xenstore_tree::Node;
 use xenstore_wire::{PAYLOAD_MAX, Path, text};
 
-use crate::store::NodeData;
+use crate::node::NodeData;
 
 /// The names of a node's children, each with a NUL, in creation order; `None` if
 /// they are longer than `limit`, found out without looking at more than fit.

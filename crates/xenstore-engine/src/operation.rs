@@ -3,12 +3,11 @@
 use std::fmt::Display;
 
 use xenstore_tree::Subtree;
-use xenstore_wire::{Domid, Errno, Name, Path};
+use xenstore_wire::{Name, Path};
 
 use crate::acl::Acl;
 use crate::grant::Grant;
-use crate::quota::Quota;
-use crate::store::NodeData;
+use crate::node::NodeData;
 use crate::value::Value;
 
 /// A request that reads or changes the store: what a transaction consists of.
@@ -62,43 +61,6 @@ impl Reply {
     /// A text and its NUL.
     pub fn text(text: impl Display) -> Self {
         Self::Payload(format!("{text}\0").into_bytes())
-    }
-}
-
-/// A domain asked for more than it may have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Overrun {
-    pub domid: Domid,
-    pub quota: Quota,
-    /// What it would have had.
-    pub wanted: u64,
-    pub limit: u32,
-}
-
-/// Why an operation was refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// For this reason.
-    Errno(Errno),
-    /// Because of a quota.
-    Quota(Overrun),
-}
-
-impl Refusal {
-    /// What the client is told.
-    pub fn errno(self) -> Errno {
-        match self {
-            Self::Errno(errno) => errno,
-            // A path too long is a matter of form.
-            Self::Quota(Overrun { quota: Quota::PathMax, .. }) => Errno::Inval,
-            Self::Quota(_) => Errno::NoSpc,
-        }
-    }
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
     }
 }
 

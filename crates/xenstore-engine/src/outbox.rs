@@ -15,7 +15,7 @@ use std::collections::{HashSet, VecDeque};
 use xenstore_wire::message::encode;
 use xenstore_wire::{MessageType, PAYLOAD_MAX};
 
-use crate::watch::WatchId;
+use crate::ids::WatchId;
 
 /// Bytes a client may lag behind before its requests wait and its events are sorted
 /// out. Some sixteen of the largest messages.
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn event(path: &str) -> Event<'_> {
-        Event { watch: WatchId::first(), path, watched: "/w", token: b"t", counted: false }
+        Event { watch: WatchId(1), path, watched: "/w", token: b"t", counted: false }
     }
 
     fn congested() -> Outbox {

@@ -12,15 +12,17 @@ use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError
 use xenstore_wire::{Permissions, Request};
 
 use crate::acl::Caller;
-use crate::connection::ConnectionId;
 use crate::engine::Engine;
 use crate::grant::Grant;
-use crate::operation::{Effect, Operation, Refusal, Reply};
+use crate::ids::ConnectionId;
+use crate::ids::WatchId;
+use crate::operation::{Effect, Operation, Reply};
 use crate::outside::{Incident, Outside};
 use crate::quota::Quota;
+use crate::refusal::Refusal;
 use crate::transaction::Transaction;
 use crate::value::Value;
-use crate::watch::{Watch, WatchId};
+use crate::watch::Watch;
 
 /// What a granted request leads to: its reply, and what to tell others after it.
 struct Granted {

@@ -11,40 +11,14 @@ use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, S
 
 use crate::acl::{Acl, Caller, Entry, Right};
 use crate::charges::{charge_of, check_new_sizes, check_nodes, check_size, credit, signed};
-use crate::domains::Domains;
+use crate::context::{Clock, Context};
 use crate::grant::Grant;
-use crate::listing::{Listing, child_list};
-use crate::operation::{Effect, Operation, Refusal, Reply};
+use crate::listing::child_list;
+use crate::node::NodeData;
+use crate::operation::{Effect, Operation, Reply};
 use crate::quota::{Charge, Ledger};
+use crate::refusal::Refusal;
 use crate::value::Value;
-
-/// What every node holds.
-#[derive(Clone, Debug)]
-pub struct NodeData {
-    pub acl: Acl,
-    pub value: Value,
-}
-
-/// What an operation needs to know beside the store.
-pub struct Context<'a> {
-    pub caller: Caller,
-    pub domains: &'a Domains,
-    /// Charges not yet booked: this request's, or its transaction's so far.
-    pub ledger: &'a mut Ledger,
-    pub clock: &'a mut Clock,
-    pub listing: &'a mut Listing,
-}
-
-/// Hands out generations: numbers that are never used twice.
-#[derive(Debug, Default)]
-pub struct Clock(u64);
-
-impl Clock {
-    pub fn tick(&mut self) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-}
 
 /// The nodes, and beside them the special names with their permissions.
 #[derive(Clone, Debug)]

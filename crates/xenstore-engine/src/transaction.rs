@@ -24,9 +24,11 @@ use std::collections::HashMap;
 use xenstore_wire::text::split_string;
 use xenstore_wire::{Errno, Name};
 
-use crate::operation::{Effect, Operation, Refusal, Reply};
+use crate::context::Context;
+use crate::operation::{Effect, Operation, Reply};
 use crate::quota::Ledger;
-use crate::store::{Context, Store};
+use crate::refusal::Refusal;
+use crate::store::Store;
 
 /// What a client was told.
 pub type Answer = Result<Reply, Errno>;

@@ -10,18 +10,7 @@ use std::sync::Arc;
 use xenstore_tree::{Node, Tree};
 use xenstore_wire::{Domid, Name, Path};
 
-use crate::connection::ConnectionId;
-
-/// Names a watch. Later watches have greater ids: ids sort by registration.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct WatchId(u64);
-
-#[cfg(test)]
-impl WatchId {
-    pub fn first() -> Self {
-        Self(1)
-    }
-}
+use crate::ids::{ConnectionId, WatchId};
 
 /// A registered watch.
 #[derive(Clone, Debug)]
@@ -209,7 +198,7 @@ mod tests {
 
     fn watch(text: &str, depth: Option<u32>) -> Watch {
         Watch {
-            connection: ConnectionId::for_tests(),
+            connection: ConnectionId { slot: 0, serial: 0 },
             name: name(text),
             relative_to: None,
             token: b"t"[..].into(),

@@ -1,0 +1,20 @@
+//! Names for what comes and goes. None is used twice.
+
+/// Names a connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConnectionId {
+    pub(crate) slot: usize,
+    pub(crate) serial: u64,
+}
+
+impl ConnectionId {
+    /// A small number, unique among the connections open at the same time: an index
+    /// for tables.
+    pub fn slot(self) -> usize {
+        self.slot
+    }
+}
+
+/// Names a watch. Later watches have greater ids: ids sort by registration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WatchId(pub(crate) u64);

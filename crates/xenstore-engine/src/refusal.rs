@@ -1,0 +1,42 @@
+//! Why a request is refused.
+
+use xenstore_wire::{Domid, Errno};
+
+use crate::quota::Quota;
+
+/// A domain asked for more than it may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overrun {
+    pub domid: Domid,
+    pub quota: Quota,
+    /// What it would have had.
+    pub wanted: u64,
+    pub limit: u32,
+}
+
+/// Why an operation was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// For this reason.
+    Errno(Errno),
+    /// Because of a quota.
+    Quota(Overrun),
+}
+
+impl Refusal {
+    /// What the client is told.
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::Errno(errno) => errno,
+            // A path too long is a matter of form.
+            Self::Quota(Overrun { quota: Quota::PathMax, .. }) => Errno::Inval,
+            Self::Quota(_) => Errno::NoSpc,
+        }
+    }
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
