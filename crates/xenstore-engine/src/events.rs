@@ -28,23 +28,23 @@ pub(crate) enum DomainEvent {
 impl Engine {
     /// Tells of a change made outside any transaction.
     pub(crate) fn tell_change(&mut self, name: &Name, effect: &Effect, daemon: &mut dyn Daemon) {
-        let mut acls: Vec<Acl> = self.store.acls(name).collect();
-        match effect {
+        let before = match effect {
             Effect::Nothing => return,
-            Effect::Written => {}
-            Effect::Permissions(before) => {
-                // The permissions of a special name are not what it is watched for.
-                if matches!(name, Name::Special(_)) {
-                    return;
-                }
-                acls.push(before.clone());
-            }
+            Effect::Written => None,
+            // The permissions of a special name are not what it is watched for.
+            Effect::Permissions(_) if matches!(name, Name::Special(_)) => return,
+            Effect::Permissions(before) => Some(before),
             Effect::Removed(subtree) => {
                 self.tell_removed(name, subtree, &mut HashSet::new(), daemon);
-                acls.push(subtree.value().acl.clone());
+                Some(&subtree.value().acl)
             }
+        };
+        let concerned = self.watches.concerned(name);
+        if concerned.is_empty() {
+            return;
         }
-        for watch in self.watches.concerned(name) {
+        let acls: Vec<Acl> = self.store.acls(name).chain(before.cloned()).collect();
+        for watch in concerned {
             self.tell(watch, name, &acls, daemon);
         }
     }
