@@ -1,0 +1,60 @@
+//! The plainest store there can be, and whether the engine does the same.
+//!
+//! [`model::Model`] is a store daemon for reading: a sorted map from paths to nodes, full
+//! copies instead of sharing, every watch looked at for every change, every account
+//! counted anew, every transaction that met another's done again from its first request.
+//! It takes the same requests as `xenstore-engine` and has to give the same answers.
+//!
+//! `tests/agreement.rs` lets the same random histories of many clients happen to both and
+//! compares what every client is sent, in order, and all accounts. `tests/isolation.rs`
+//! does without the model's transactions: what a transaction that was committed read and
+//! did has to be what it would have read and done alone at the moment of its commit, and
+//! one that was refused must have a reason.
+//!
+//! A failure names its seed and the fewest acts that show it. To see it again, or more:
+//!
+//! ```sh
+//! MODEL_SEED=17 cargo test -p xenstore-model              # this history
+//! MODEL_HISTORIES=5000 MODEL_STEPS=2000 cargo test -p xenstore-model
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`path`], [`acl`], [`store`] | names, rights, nodes |
+//! | [`operation`], [`transaction`] | what is done to them |
+//! | [`watch`] | who is told |
+//! | [`domains`], `lifecycle`, `accounts` | domains, their coming and going, what they have |
+//! | [`request`], [`model`], `administration` | requests and their answers |
+//! | [`act`], [`world`] | what can happen, and the engine it happens to |
+//! | [`random`], [`generate`], [`history`], `shrink` | random histories, and short ones |
+//!
+//! Not in the model: the form of payloads (`xenstore-wire` tests it), what becomes of
+//! events for a client that does not read (the engine's `outbox`).
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "all of this is test: what it does not expect has to stop it"
+)]
+
+mod accounts;
+pub mod acl;
+pub mod act;
+mod administration;
+pub mod domains;
+pub mod generate;
+pub mod history;
+mod lifecycle;
+pub mod model;
+pub mod operation;
+pub mod path;
+pub mod random;
+pub mod request;
+mod shrink;
+pub mod store;
+pub mod transaction;
+pub mod watch;
+pub mod world;

@@ -1,0 +1,152 @@
+//! The engine and the model say the same to every client, whatever happens.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test stops at what it does not expect"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use xenstore_model::act::Act;
+use xenstore_model::generate::STEWARD;
+use xenstore_model::history::{Judge, Plan};
+use xenstore_model::model::{Message, Model, Output};
+use xenstore_model::operation::Action;
+use xenstore_model::path::canonical;
+use xenstore_model::request::{Command, Request};
+use xenstore_model::world::World;
+use xenstore_wire::MessageType;
+
+#[test]
+fn the_engine_agrees_with_the_model() {
+    let plan = Plan { seed: 1, histories: 300, steps: 800, changes_limits: true }.or_as_asked();
+    plan.run::<Pair>();
+    let coverage = COVERAGE.lock().unwrap();
+    for ((kind, answer), count) in coverage.iter() {
+        println!("{kind:<22} {answer:<8} {count}");
+    }
+    if plan.histories >= 100 {
+        for &kind in MessageType::ALL.iter().filter(|kind| kind.is_request()) {
+            assert!(coverage.contains_key(&(kind.name(), "granted".to_owned())), "{kind} granted");
+        }
+    }
+}
+
+/// How often which request was answered how, in all histories.
+static COVERAGE: Mutex<Coverage> = Mutex::new(Coverage::new());
+
+type Coverage = BTreeMap<(&'static str, String), u64>;
+
+/// Both, side by side.
+struct Pair {
+    world: World,
+    model: Model,
+    /// How each node was in each of its generations.
+    generations: BTreeMap<(String, String), String>,
+    coverage: Coverage,
+}
+
+impl Judge for Pair {
+    fn new(keep_orphans: bool) -> Self {
+        Self {
+            world: World::new(keep_orphans),
+            model: Model::new(keep_orphans),
+            generations: BTreeMap::new(),
+            coverage: Coverage::new(),
+        }
+    }
+
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn judge(&mut self, act: &Act) -> Result<(), String> {
+        let output = self.step(act)?;
+        self.count(act, &output);
+        self.check_generation(act)?;
+        self.compare_accounts()?;
+        let (engine, model) = (self.world.dump(), self.model.store().dump());
+        if engine == model { Ok(()) } else { Err(format!("stores: {}", diff(&engine, &model))) }
+    }
+
+    fn finish(self) {
+        let mut sum = COVERAGE.lock().unwrap();
+        for (answered, count) in self.coverage {
+            *sum.entry(answered).or_default() += count;
+        }
+    }
+}
+
+impl Pair {
+    /// Lets an act happen to both; what they sent, if it was the same.
+    fn step(&mut self, act: &Act) -> Result<Output, String> {
+        let engine = self.world.apply(act);
+        let model = self.model.apply(act, &mut self.world.machine);
+        if engine != model {
+            return Err(format!("{act:?}\nengine {engine:?}\nmodel  {model:?}"));
+        }
+        let alive = |client: usize| self.world.clients[client].alive;
+        match (0..self.world.clients.len()).find(|&at| alive(at) != self.model.is_alive(at)) {
+            None => Ok(engine),
+            Some(client) => Err(format!("{act:?}\nclient {client} alive: {}", alive(client))),
+        }
+    }
+
+    /// What both say every domain has, and whether the engine's own recount agrees.
+    fn compare_accounts(&mut self) -> Result<(), String> {
+        if !self.world.clients.get(STEWARD).is_some_and(|steward| steward.alive) {
+            return Ok(());
+        }
+        let domids: Vec<u16> = self.model.domains().records.keys().copied().collect();
+        let accounts = domids.into_iter().map(Command::Account);
+        for command in accounts.chain([Command::Check]) {
+            self.step(&Act::Ask(STEWARD, 0, Request::Control(command)))?;
+        }
+        Ok(())
+    }
+
+    /// Of the same generation, a node is the same.
+    fn check_generation(&mut self, act: &Act) -> Result<(), String> {
+        let Act::Ask(client, transaction, Request::Node(path, Action::DirectoryPart(_))) = act
+        else {
+            return Ok(());
+        };
+        let generation = self.world.generation.take();
+        let name = canonical(path, self.world.clients[*client].domid);
+        let (Some(generation), Some(name)) = (generation, name) else {
+            return Ok(());
+        };
+        let store = self.model.store_in(*client, *transaction);
+        let node = store.get(&name).map(|node| (&node.value, &node.acl));
+        let now = format!("{node:?}, {:?}", store.list(&name));
+        let before = self.generations.entry((name, generation)).or_insert_with(|| now.clone());
+        if *before == now { Ok(()) } else { Err(format!("{act:?}\nbefore {before}\nnow    {now}")) }
+    }
+
+    fn count(&mut self, act: &Act, output: &Output) {
+        let Act::Ask(_, _, request) = act else {
+            return;
+        };
+        for message in output.values().flatten() {
+            let (what, how) = match message {
+                Message::Event { .. } => (MessageType::WatchEvent, "sent"),
+                Message::Reply { kind: MessageType::Error, payload, .. } => {
+                    (request.kind(), payload.trim_end_matches('\0'))
+                }
+                Message::Reply { kind, .. } => (*kind, "granted"),
+            };
+            *self.coverage.entry((what.name(), how.to_owned())).or_default() += 1;
+        }
+    }
+}
+
+/// The lines that only one of two has.
+fn diff(engine: &[String], model: &[String]) -> String {
+    let only = |these: &[String], those: &[String]| {
+        let lines = these.iter().filter(|line| !those.contains(line)).cloned();
+        lines.collect::<Vec<_>>().join("; ")
+    };
+    format!("engine has {}, model has {}", only(engine, model), only(model, engine))
+}
