@@ -135,7 +135,8 @@ pub(crate) enum Command {
     /// JSON, the default, has one node per line, parents before children, and keeps
     /// values of any bytes, permissions and the order of children. The text format is
     /// what `xenstore-ls -f` prints: it leaves out the subtree's top and, without
-    /// --permissions, those.
+    /// --permissions, those. That of a node without children is empty, and no dump to
+    /// load.
     ///
     /// The subtree is read in one transaction. With a daemon whose transactions are
     /// no snapshots it is read again, a few times at most, if it changed meanwhile.
@@ -158,8 +159,10 @@ pub(crate) enum Command {
     /// Make the store be like a dump, touching only what differs
     ///
     /// Takes both formats of dump, and what `xenstore-ls -f` printed. Everything is
-    /// done in one transaction unless --batch is given: all of it or nothing. Nodes that are
-    /// right already are not written, so nobody is told that they changed.
+    /// done in one transaction unless --batch is given: all of it or nothing. Nodes
+    /// that are right already are not written, so nobody is told that they changed.
+    ///
+    /// What is no dump, or one without any node, is refused with exit status 2.
     #[command(args_override_self = true)]
     Load(Load),
 

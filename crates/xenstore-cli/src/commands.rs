@@ -9,7 +9,7 @@ use xenstore_client::Client;
 
 use crate::args::{self, Cli, Command, Load};
 use crate::classic::{self, Chmod, List, Ls, Read, Rm, Watch, Write};
-use crate::failure::{Failure, complaint};
+use crate::failure::{Failure, complaint, with_causes};
 use crate::old_names::{events, pairs, text};
 use crate::progress::Progress;
 use crate::snapshot::apply::{self, Mode};
@@ -91,11 +91,13 @@ fn perform(cli: Cli) -> Result<(), Failure> {
     }
 }
 
+/// Connects. Unlike under the old names, a complaint tells where it was tried.
 fn open(socket: Option<&Path>) -> Result<Client, Failure> {
-    Ok(match socket {
-        Some(path) => Client::open_path(path)?,
-        None => Client::open()?,
-    })
+    let opened = match socket {
+        Some(path) => Client::open_path(path),
+        None => Client::open(),
+    };
+    opened.map_err(|error| complaint(with_causes(&error)))
 }
 
 /// The store's own subtree. Says so if it kept changing while it was read.
@@ -179,9 +181,11 @@ fn as_trouble(failure: Failure) -> Failure {
     }
 }
 
-/// What is wrong with a file, with its causes.
+/// What is wrong with a file, with its causes: nothing was done, and 1 would say that
+/// the store refused or differs.
 fn no_dump(error: &FileError) -> Failure {
-    complaint(crate::failure::with_causes(error))
+    let text = format!("{PROGRAM}: {}\n", with_causes(error));
+    Failure::Verbatim { text, code: 2 }
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {

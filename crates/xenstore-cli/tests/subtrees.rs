@@ -127,6 +127,34 @@ fn some_lines_of_a_dump_do_not_replace_a_subtree() {
 }
 
 #[test]
+fn what_holds_no_node_replaces_nothing() {
+    let store = Setting::new();
+    let before = store.printed(&["dump", "/"]);
+    // A leaf has nothing below it that the text could show.
+    let leaf = store.printed(&["dump", "--format", "text", "/t/one"]);
+    assert_eq!(leaf, "");
+    let json = r#"{"format":"xenstore-dump","version":1,"root":"/","nodes":[]}"#;
+    for text in [&*leaf, "\n \n", json] {
+        let file = store.file("nothing", text);
+        let complaint = format!("xenstore: {file}: expected a dump, found no node\n");
+        for words in [
+            &["load", "--replace", &file][..],
+            &["load", &file],
+            &["diff", &file],
+            &["diff", &file, &file],
+        ] {
+            assert_eq!(store.ended(words), (2, complaint.clone()), "{words:?} {text:?}");
+        }
+    }
+    for format in ["json", "text"] {
+        let complaint = "xenstore: standard input: expected a dump, found no node\n";
+        let words = ["load", "--replace", "--format", format];
+        assert_eq!(store.ended(&words), (2, complaint.to_owned()));
+    }
+    assert_eq!(store.printed(&["dump", "/"]), before);
+}
+
+#[test]
 fn differences_have_a_line_and_an_exit_code() {
     let store = Setting::new();
     let old = store.file("old.json", &store.printed(&["dump", "/t"]));
@@ -178,6 +206,25 @@ fn what_cannot_be_loaded_changes_nothing() {
     assert_eq!(store.printed(&["dump", "/t"]), before);
     store.printed(&["load", "--no-permissions", &file]);
     assert_eq!(store.printed(&["read", "/t/guest"]), "2\n");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_named() {
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xenstore"));
+        let output = command.env("XENSTORED_PATH", "/nowhere/else").args(words).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (words, place) in [
+        (&["--socket", "/nowhere/socket", "ls"][..], "/nowhere/socket"),
+        (&["load", "/dev/null"], "/nowhere/else"),
+        (&["read", "/t"], "/nowhere/else"),
+    ] {
+        let (status, complaint) = run(words);
+        assert_eq!(status, 1, "{words:?}");
+        assert!(complaint.contains(place), "{complaint}");
+        assert!(complaint.contains("No such file or directory"), "{complaint}");
+    }
 }
 
 #[test]

@@ -40,10 +40,15 @@ pub(crate) enum FileError {
         #[source]
         source: TextError,
     },
+    #[error("{name}: expected a dump, found no node")]
+    Empty { name: String },
 }
 
 /// Reads a snapshot from a file, or from standard input if it is called `-`. Unless
 /// told the format it is JSON if it begins with a brace: no path does.
+///
+/// What holds no node is no snapshot. To take it for that of an empty store would let
+/// a command that failed before the pipe empty the store behind it.
 pub(crate) fn read(path: &Path, format: Option<Format>) -> Result<Snapshot, FileError> {
     let name = if path.as_os_str() == "-" {
         "standard input".to_owned()
@@ -51,12 +56,18 @@ pub(crate) fn read(path: &Path, format: Option<Format>) -> Result<Snapshot, File
         path.display().to_string()
     };
     let bytes = bytes_of(path).map_err(|source| FileError::Io { name: name.clone(), source })?;
-    let braced = bytes.trim_ascii_start().starts_with(b"{");
-    match format.unwrap_or(if braced { Format::Json } else { Format::Text }) {
-        Format::Json => json::read(&bytes).map_err(|source| FileError::Json { name, source }),
-        Format::Text => text::read(&String::from_utf8_lossy(&bytes))
-            .map_err(|source| FileError::Text { name, source }),
+    if bytes.trim_ascii().is_empty() {
+        return Err(FileError::Empty { name });
     }
+    let braced = bytes.trim_ascii_start().starts_with(b"{");
+    let read = match format.unwrap_or(if braced { Format::Json } else { Format::Text }) {
+        Format::Json => {
+            json::read(&bytes).map_err(|source| FileError::Json { name: name.clone(), source })?
+        }
+        Format::Text => text::read(&String::from_utf8_lossy(&bytes))
+            .map_err(|source| FileError::Text { name: name.clone(), source })?,
+    };
+    if read.nodes.is_empty() { Err(FileError::Empty { name }) } else { Ok(read) }
 }
 
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {

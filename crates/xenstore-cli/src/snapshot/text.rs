@@ -5,7 +5,8 @@
 //! /vm/a = "1"   (n0,r5)
 //! ```
 //!
-//! Its values are exact. What it does not carry is the top of the subtree itself.
+//! Its values are exact. What it does not carry is the top of the subtree itself, so
+//! that of a node without children is empty.
 
 use std::io::{self, Write};
 
@@ -53,7 +54,8 @@ pub(crate) fn write(
 }
 
 /// Reads a snapshot. Its root is the parent of the first node: `xenstore-ls` lists
-/// children of what it was given, in the order of the tree.
+/// children of what it was given, in the order of the tree. A text without nodes does
+/// not tell its root; `file` refuses it.
 pub(crate) fn read(text: &str) -> Result<Snapshot, TextError> {
     let nodes: Vec<Node> = text
         .lines()
