@@ -66,11 +66,15 @@ pub struct Permission {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum PermissionError {
     /// It does not begin with an access letter.
-    #[error("expected one of the letters n r w b, found {0:?}")]
+    #[error("expected one of the letters n r w b, found {}", found(*.0))]
     Letter(Option<char>),
     /// The rest is no domid.
     #[error("expected a domid after the letter")]
     Domid(#[source] NotDecimal),
+}
+
+fn found(letter: Option<char>) -> String {
+    letter.map_or_else(|| "nothing".to_owned(), |letter| format!("{letter:?}"))
 }
 
 impl Permission {
@@ -146,6 +150,13 @@ mod tests {
         for wrong in ["", "n", "x0", "0", "r-1", "r 1", "r1 ", "r65536", "R0", "rr0", "r0x10"] {
             assert!(Permission::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_shows_what_it_found() {
+        let refusal = |text: &[u8]| Permission::parse(text).unwrap_err().to_string();
+        assert_eq!(refusal(b"q0"), "expected one of the letters n r w b, found 'q'");
+        assert_eq!(refusal(b""), "expected one of the letters n r w b, found nothing");
     }
 
     #[test]
