@@ -76,14 +76,16 @@ pub struct Options {
     /// Permissions a node may have.
     #[arg(short = 'A', long, value_name = "N", help_heading = "Quotas")]
     pub perm_nb: Option<u32>,
-    /// Bytes a path may have, at most 2048.
+    /// Bytes a path may have; more than 2048 counts as 2048.
     #[arg(short = 'M', long, value_name = "N", help_heading = "Quotas")]
     pub path_max: Option<u32>,
     /// Any quota by name: nodes, watches, transactions, transaction-nodes,
-    /// node-permissions, path-max, node-size, outstanding, memory.
+    /// node-permissions, path-max, node-size, outstanding, memory. This version keeps
+    /// and shows transaction-nodes, outstanding and memory but does not enforce them.
     #[arg(short = 'Q', long, value_name = "NAME=N", help_heading = "Quotas")]
     pub quota: Vec<QuotaSetting>,
-    /// Warn in the log beyond this much: memory.
+    /// From how much on a domain is to be noted: memory. This version keeps and shows
+    /// the number only.
     #[arg(short = 'q', long, value_name = "NAME=N", help_heading = "Quotas")]
     pub quota_soft: Vec<SoftQuotaSetting>,
 
