@@ -10,6 +10,7 @@ use xenstore_client::Client;
 use crate::args::{self, Cli, Command, Load};
 use crate::classic::{self, Chmod, List, Ls, Read, Rm, Watch, Write};
 use crate::failure::{Failure, complaint, with_causes};
+use crate::manual;
 use crate::old_names::{events, pairs, text};
 use crate::progress::Progress;
 use crate::snapshot::apply::{self, Mode};
@@ -87,7 +88,7 @@ fn perform(cli: Cli) -> Result<(), Failure> {
             compare(socket, &old, new.as_deref(), json, progress).map_err(as_trouble)
         }
         Command::Completions { shell } => completions(shell),
-        Command::Man { directory } => manual(&directory),
+        Command::Man { directory } => Ok(manual::write(args::command(), &directory)?),
     }
 }
 
@@ -192,11 +193,5 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut args::command(), PROGRAM, &mut script);
     std::io::stdout().write_all(&script)?;
-    Ok(())
-}
-
-/// `xenstore.1` and one page per subcommand: `xenstore-read.1` serves the old name too.
-fn manual(directory: &Path) -> Result<(), Failure> {
-    clap_mangen::generate_to(args::command(), directory)?;
     Ok(())
 }

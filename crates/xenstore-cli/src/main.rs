@@ -11,6 +11,7 @@ mod classic;
 mod commands;
 mod failure;
 mod getopt;
+mod manual;
 mod number;
 mod old_names;
 mod progress;

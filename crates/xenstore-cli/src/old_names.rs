@@ -59,8 +59,13 @@ impl Tool {
         }
     }
 
+    /// Whether an option of that letter is one of its own.
+    pub(crate) fn knows(self, letter: char) -> bool {
+        self.letters().iter().any(|&known| char::from(known) == letter)
+    }
+
     /// What it is to be given.
-    const fn synopsis(self) -> &'static str {
+    pub(crate) const fn synopsis(self) -> &'static str {
         match self {
             Self::Chmod => "[-h] [-r] [-s] [-u] PATH PERMISSION...",
             Self::Exists => "[-h] [-s] PATH...",
