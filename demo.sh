@@ -4,8 +4,12 @@
 #
 #     ./demo.sh [DIR]      DIR keeps the daemon's socket, pid and log files
 set -euo pipefail
-cd "$(dirname "$0")"
+umask 077
 dir=${1:-${XDG_RUNTIME_DIR:-/tmp}/rxenstored-demo-$(id -u)}
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+[ -O "$dir" ] || { echo "demo.sh: $dir belongs to somebody else" >&2; exit 1; }
+cd "$(dirname "$0")"
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
@@ -14,11 +18,11 @@ cargo build --release --locked --bins -p rxenstored -p xenstore-cli
 bin=${CARGO_TARGET_DIR:-target}/release
 bin=$(cd "$bin" && pwd)
 
-mkdir -p "$dir"
-if [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; then
+# The daemon keeps its pid file locked: who can lock it knows that no daemon runs.
+if [ -e "$dir/pid" ] && ! flock -n "$dir/pid" true; then
     step "Stopping the demo's daemon of last time"
     kill "$(cat "$dir/pid")"
-    while [ -e "$dir/pid" ]; do sleep 0.05; done
+    flock -w 10 "$dir/pid" true
 fi
 
 step "Starting the daemon without Xen in $dir"
@@ -36,7 +40,8 @@ step "Loading the tree of a host with three guests"
 echo "… and $("$bin/xenstore" ls -f / | wc -l) nodes in all"
 
 step "A watch: somebody waits, somebody else writes"
-"$bin/xenstore" watch -n 2 /local/domain/1/control/shutdown >"$dir/watch" &
+rm -f "$dir/watch"
+timeout 10 "$bin/xenstore" watch -n 2 /local/domain/1/control/shutdown >"$dir/watch" &
 watcher=$!
 # Its first line comes when the watch is registered.
 until [ -s "$dir/watch" ]; do sleep 0.05; done
@@ -54,9 +59,9 @@ grep -E ' A[0-9]+\.[0-9]+ ' "$dir/access.log" | tail -n 5
 
 step "The daemon goes on running. To talk to it:"
 cat <<TEXT
-    export XENSTORED_PATH=$XENSTORED_PATH
-    $bin/xenstore --help
-    $bin/xenstore ls -p /
-    $bin/xenstore watch /local
-    kill \$(cat $dir/pid)        # to stop it
+    export XENSTORED_PATH='$XENSTORED_PATH'
+    '$bin/xenstore' --help
+    '$bin/xenstore' ls -p /
+    '$bin/xenstore' watch /local
+    kill "\$(cat '$dir/pid')"        # to stop it
 TEXT

@@ -173,6 +173,11 @@ impl Clients {
         Ok(())
     }
 
+    /// Whether a client has taken all it can: epoll will say when it takes more.
+    pub fn is_full(&self, id: ConnectionId) -> bool {
+        self.get(id).is_some_and(|client| client.interest.contains(EventFlags::OUT))
+    }
+
     /// Puts a client in line for a turn; `false` if it is there already.
     pub fn line_up(&mut self, id: ConnectionId) -> bool {
         self.get_mut(id).is_some_and(|client| !mem::replace(&mut client.in_line, true))

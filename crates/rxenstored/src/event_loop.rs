@@ -269,7 +269,12 @@ impl EventLoop {
 
     fn write_output(&mut self) {
         for id in self.engine.take_outgoing() {
-            self.write(id);
+            // Who is full says so when there is room again: to try is in vain.
+            if self.clients.is_full(id) {
+                self.wait_for(id);
+            } else {
+                self.write(id);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use xenstore_wire::text::{decimal, strings};
 use xenstore_wire::{Domid, Errno};
 
-use crate::engine::Engine;
+use crate::engine::{EFFORT_PER_TURN, Engine};
 use crate::operation::Reply;
 use crate::outside::{Outside, TraceSwitch};
 use crate::quota::Quota;
@@ -56,6 +56,7 @@ impl Engine {
     /// that cannot have orphans; that the accounts agree with a recount is checked.
     fn check(&mut self, arguments: &[&[u8]], _: &mut Outside<'_>) -> Result<Reply, Refusal> {
         let [] = arguments else { return Err(Errno::Inval.into()) };
+        self.effort += EFFORT_PER_TURN + 1;
         if self.accounts_agree() { Ok(Reply::Done) } else { Err(Errno::Io.into()) }
     }
 
@@ -101,6 +102,7 @@ impl Engine {
             [file] => Some(*file),
             _ => return Err(Errno::Inval.into()),
         };
+        self.effort += EFFORT_PER_TURN + 1;
         let report = self.memory_report();
         if !outside.daemon.report_memory(file, &report) {
             return Err(Errno::Inval.into());

@@ -21,6 +21,11 @@ use crate::watch::Watches;
 /// others wait for microseconds.
 const REQUESTS_PER_TURN: usize = 32;
 
+/// Work after which a turn ends although requests are left: events told, nodes removed,
+/// requests done again at a commit. One request can be that much by itself; what follows
+/// it waits until the others had their turns.
+pub(crate) const EFFORT_PER_TURN: usize = 256;
+
 /// How an engine is to behave.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -86,6 +91,8 @@ pub struct Engine {
     vacant: Vec<usize>,
     last_serial: u64,
     last_socket: u32,
+    /// Work done in this turn; see [`EFFORT_PER_TURN`].
+    pub(crate) effort: usize,
     /// Connections with something to send that were not collected yet.
     outgoing: Vec<ConnectionId>,
 }
@@ -114,6 +121,7 @@ impl Engine {
             vacant: Vec::new(),
             last_serial: 0,
             last_socket: 0,
+            effort: 0,
             outgoing: Vec::new(),
         }
     }
@@ -245,7 +253,11 @@ impl Engine {
         inbox: &mut Decoder,
         outside: &mut Outside<'_>,
     ) -> Turn {
+        self.effort = 0;
         for _ in 0..REQUESTS_PER_TURN {
+            if self.effort > EFFORT_PER_TURN {
+                break;
+            }
             if self.connection(id).is_none_or(|connection| connection.outbox.is_congested()) {
                 return Turn::Idle;
             }

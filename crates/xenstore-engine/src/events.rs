@@ -162,6 +162,7 @@ impl Engine {
     }
 
     fn send(&mut self, id: WatchId, name: &Name, daemon: &mut dyn Daemon) {
+        self.effort += 1;
         let Some(watch) = self.watches.get(id).cloned() else {
             return;
         };
@@ -175,7 +176,9 @@ impl Engine {
         let Some(connection) = self.connection_mut(watch.connection) else {
             return;
         };
-        connection.outbox.event(event);
+        if !connection.outbox.event(event) {
+            return;
+        }
         self.queue(watch.connection);
         let incident = Incident::Event { path: event.path, token: event.token };
         self.observe(watch.connection, 0, daemon, &incident);

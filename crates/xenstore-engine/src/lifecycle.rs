@@ -5,7 +5,7 @@ use xenstore_wire::{Domid, Errno, Features, Name, Path};
 use crate::acl::Caller;
 use crate::connection::Transport;
 use crate::domains::Domain;
-use crate::engine::Engine;
+use crate::engine::{EFFORT_PER_TURN, Engine};
 use crate::events::DomainEvent;
 use crate::operation::{Effect, Reply};
 use crate::outside::{Daemon, Outside};
@@ -151,6 +151,7 @@ impl Engine {
             return;
         };
         let introduced = record.introduced;
+        self.effort += EFFORT_PER_TURN + 1;
         if let Some(connection) = record.connection {
             self.disconnect(connection, outside.daemon);
         }

@@ -21,8 +21,12 @@ use crate::ids::WatchId;
 /// out. Some sixteen of the largest messages.
 const READY_LIMIT: usize = 64 * 1024;
 
-/// Bytes of events kept one by one for a client that lags; beyond, they collapse.
-const BACKLOG_LIMIT: usize = 256 * 1024;
+/// Bytes kept of events one by one for a client that lags; beyond, they collapse.
+const BACKLOG_LIMIT: usize = 512 * 1024;
+
+/// Bytes that a waiting message takes beside its own: its place in the queue and in the
+/// table of twins, and what the allocator adds to each piece.
+const WAITING_OVERHEAD: usize = 256;
 
 /// An event on its way to one watch.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +72,17 @@ enum Kind {
     Single(Box<str>),
     Counted,
     Collapsed,
+}
+
+impl Waiting {
+    /// Bytes it takes in all. The path of a single event is kept twice.
+    fn weight(&self) -> usize {
+        let paths = match &self.event {
+            Some((_, Kind::Single(path))) => 2 * path.len(),
+            _ => 0,
+        };
+        WAITING_OVERHEAD + self.message.len() + paths
+    }
 }
 
 impl Outbox {
@@ -120,7 +135,7 @@ impl Outbox {
     }
 
     fn admit(&mut self, waiting: &Waiting) {
-        self.backlog_bytes -= waiting.message.len();
+        self.backlog_bytes -= waiting.weight();
         self.ready.extend_from_slice(&waiting.message);
         match &waiting.event {
             Some((watch, Kind::Single(path))) => {
@@ -153,40 +168,42 @@ impl Outbox {
         fits
     }
 
-    /// Queues an event.
+    /// Queues an event; `false` if one that waits already stands for it.
     ///
     /// An event too long for a message becomes one for the watched path, which fits
     /// because it came in one: the client still learns that something changed (XSA-324).
-    pub fn event(&mut self, event: Event<'_>) {
+    pub fn event(&mut self, event: Event<'_>) -> bool {
         let fits = event.path.len() + event.token.len() + 2 <= PAYLOAD_MAX;
         let path = if fits { event.path } else { event.watched };
         if !self.is_behind() {
             encode_event(&mut self.ready, path, event.token);
-            return;
+            return true;
         }
         let watch = event.watch;
         let (path, kind) = if self.backlog_bytes > BACKLOG_LIMIT {
             if !self.collapsed.insert(watch) {
-                return;
+                return false;
             }
             (event.watched, Kind::Collapsed)
         } else if event.counted {
             (path, Kind::Counted)
         } else if self.collapsed.contains(&watch) {
-            return;
+            return false;
         } else if self.twins.insert((watch, path.into())) {
             (path, Kind::Single(path.into()))
         } else {
-            return;
+            return false;
         };
         let mut message = Vec::new();
         encode_event(&mut message, path, event.token);
         self.wait(message, Some((watch, kind)));
+        true
     }
 
     fn wait(&mut self, message: Vec<u8>, event: Option<(WatchId, Kind)>) {
-        self.backlog_bytes += message.len();
-        self.backlog.push_back(Waiting { message, event });
+        let waiting = Waiting { message, event };
+        self.backlog_bytes += waiting.weight();
+        self.backlog.push_back(waiting);
     }
 }
 

@@ -12,7 +12,7 @@ use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError
 use xenstore_wire::{Permissions, Request};
 
 use crate::acl::Caller;
-use crate::engine::Engine;
+use crate::engine::{EFFORT_PER_TURN, Engine};
 use crate::grant::Grant;
 use crate::ids::ConnectionId;
 use crate::ids::WatchId;
@@ -229,6 +229,9 @@ impl Engine {
         let (store, mut context) = self.context(caller);
         let (reply, effect) = store.execute(&operation, &mut context)?;
         self.domains.book(&mut self.ledger);
+        if let Effect::Removed(subtree) = &effect {
+            self.effort += subtree.descendants().take(EFFORT_PER_TURN).count();
+        }
         let then = match effect {
             Effect::Nothing => Then::Nothing,
             effect => Then::Tell(operation.name(), effect),
@@ -290,6 +293,7 @@ impl Engine {
             return Ok(Reply::Done.into());
         }
         let epoch = self.epoch;
+        self.effort += open.requests();
         let committed = self.fail_for_a_test().and_then(|()| {
             let (store, mut context) = self.context(caller);
             open.commit(store, epoch, &mut context)

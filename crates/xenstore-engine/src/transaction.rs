@@ -98,6 +98,11 @@ impl Transaction {
         result
     }
 
+    /// How many requests it consists of so far.
+    pub fn requests(&self) -> usize {
+        self.log.len()
+    }
+
     /// Makes the changes everybody's; `store` is left as it was if that is impossible.
     ///
     /// Costs O(1) if nobody changed anything since the start, else what the recorded

@@ -114,6 +114,24 @@ fn a_client_gets_one_bounded_share_a_turn() {
     assert_eq!(host.all(client).len(), 4);
 }
 
+/// A request that is much work ends the turn: 32 of them in a row once kept everybody
+/// else waiting for seconds.
+#[test]
+fn an_expensive_request_ends_the_turn() {
+    let mut host = Host::new();
+    let (watcher, writer) = (host.socket(), host.socket());
+    for number in 0..1000 {
+        assert_eq!(host.ask(watcher, T::Watch, format!("/w\0{number}\0")), "OK");
+    }
+    for _ in 0..3 {
+        host.send(writer, T::Write, 0, b"/w\0v");
+    }
+    assert_eq!(host.turn(writer), Turn::More);
+    assert_eq!(host.all(writer).len(), 1);
+    assert_eq!(host.turn(writer), Turn::More);
+    assert_eq!(host.turn(writer), Turn::Idle);
+}
+
 /// XSA-326: requests of a client that takes no replies are not answered any more.
 #[test]
 fn a_client_that_takes_no_replies_is_not_read() {
