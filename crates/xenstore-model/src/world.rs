@@ -5,7 +5,6 @@ use std::time::Duration;
 use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent, Turn};
 use xenstore_wire::{Decoder, Domid, Header, MessageType, message};
 
-use crate::acl::Permission;
 use crate::act::{Act, Machine};
 use crate::model::{Message, Model, Output};
 use crate::operation::Action;
@@ -69,17 +68,17 @@ impl World {
         }
     }
 
-    /// What becomes of the request that tells the store that its own sender is dead: the
-    /// engine still does it, the model does not. Left out until they agree.
+    /// A guest's request may be what shows the store that a domain is dead: the guest's own
+    /// or its target. The engine then still does it with the rights from before, the model
+    /// does not. Left out until they agree.
     fn is_open_question(&self, client: &Client, request: &Request) -> bool {
-        let names_itself =
-            |list: &[Permission]| list.iter().any(|permission| permission.domid == client.domid);
-        match request {
-            Request::Node(_, Action::SetPerms(list)) => {
-                client.life != self.machine.life_of(client.domid) && names_itself(list)
-            }
-            _ => false,
-        }
+        let Request::Node(_, Action::SetPerms(list)) = request else {
+            return false;
+        };
+        let rings = self.clients.iter().filter(|ring| ring.alive && !ring.socket);
+        let mut dead = rings.filter(|ring| ring.life != self.machine.life_of(ring.domid));
+        !client.socket
+            && dead.any(|ring| list.iter().any(|permission| permission.domid == ring.domid))
     }
 
     /// Lets an act happen; what the clients were sent.
