@@ -189,6 +189,8 @@ impl Engine {
             }
             other => return self.administer(caller, &other, outside).map(Granted::from),
         };
+        // On the way came perhaps the news that the sender is dead, or its target.
+        let caller = self.connection(id).ok_or(Errno::Io)?.caller;
         self.operate(id, caller, transaction, operation)
     }
 

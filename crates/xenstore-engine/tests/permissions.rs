@@ -106,6 +106,23 @@ fn a_domid_reused_before_the_news_is_noticed() {
     host.check();
 }
 
+/// A request can bring the news that its own sender is dead: then it is not done, least
+/// of all with the rights of whoever has the number now.
+#[test]
+fn the_dead_grant_nothing() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(1));
+    host.guest(2);
+    host.write(tool, "/t", "v");
+    host.chmod(tool, "/t", "n2");
+    assert_eq!(host.ask(tool, T::SetTarget, "1\x002\0"), "OK");
+    host.create(1);
+    host.send(guest, T::SetPerms, 0, b"/t\0n2\0b1\0");
+    host.turn(guest);
+    assert_eq!(host.permissions(tool, "/t"), "n2");
+    host.check();
+}
+
 #[test]
 fn a_dead_owner_is_refused() {
     let mut host = Host::new();
