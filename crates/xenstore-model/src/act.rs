@@ -50,12 +50,6 @@ impl Machine {
         self.domains.contains_key(&domid)
     }
 
-    /// What tells the domain that has a number now from all others; `None` if it is dead.
-    pub fn life_of(&self, domid: u16) -> Option<u64> {
-        let state = self.domains.get(&domid).filter(|state| !state.dead)?;
-        Some(state.unique_id)
-    }
-
     /// Lets an act happen, as far as the hypervisor is concerned.
     pub fn apply(&mut self, act: &Act) {
         match *act {

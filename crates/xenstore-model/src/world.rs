@@ -7,7 +7,6 @@ use xenstore_wire::{Decoder, Domid, Header, MessageType, message};
 
 use crate::act::{Act, Machine};
 use crate::model::{Message, Model, Output};
-use crate::operation::Action;
 use crate::request::Request;
 
 /// What is around the engine: of that, only the hypervisor matters to a store.
@@ -30,8 +29,6 @@ pub struct Client {
     pub socket: bool,
     /// Whether it is connected.
     pub alive: bool,
-    /// Which domain that was.
-    life: Option<u64>,
     /// Its open transactions, as far as it was told.
     pub open: Vec<u32>,
 }
@@ -60,25 +57,10 @@ impl World {
     pub fn allows(&self, act: &Act) -> bool {
         let connected = |client: usize| self.clients.get(client).filter(|client| client.alive);
         match act {
-            Act::Ask(client, _, request) => {
-                connected(*client).is_some_and(|client| !self.is_open_question(client, request))
-            }
+            Act::Ask(client, ..) => connected(*client).is_some(),
             Act::Disconnect(client) => connected(*client).is_some_and(|client| client.socket),
             _ => true,
         }
-    }
-
-    /// A guest's request may be what shows the store that a domain is dead: the guest's own
-    /// or its target. The engine then still does it with the rights from before, the model
-    /// does not. Left out until they agree.
-    fn is_open_question(&self, client: &Client, request: &Request) -> bool {
-        let Request::Node(_, Action::SetPerms(list)) = request else {
-            return false;
-        };
-        let rings = self.clients.iter().filter(|ring| ring.alive && !ring.socket);
-        let mut dead = rings.filter(|ring| ring.life != self.machine.life_of(ring.domid));
-        !client.socket
-            && dead.any(|ring| list.iter().any(|permission| permission.domid == ring.domid))
     }
 
     /// Lets an act happen; what the clients were sent.
@@ -120,8 +102,7 @@ impl World {
     }
 
     fn add_client(&mut self, id: ConnectionId, domid: u16, socket: bool) {
-        let life = self.machine.life_of(domid);
-        self.clients.push(Client { id, domid, socket, alive: true, life, open: Vec::new() });
+        self.clients.push(Client { id, domid, socket, alive: true, open: Vec::new() });
     }
 
     fn ask(&mut self, client: usize, transaction: u32, request: &Request) {
