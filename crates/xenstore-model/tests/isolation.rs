@@ -33,7 +33,7 @@ use xenstore_wire::{Errno, MessageType};
 #[test]
 fn transactions_are_as_if_each_had_been_alone() {
     // A limit that sinks after a request was granted would refuse it if it came again.
-    let plan = Plan { seed: 1, histories: 400, steps: 800, changes_limits: false };
+    let plan = Plan { seed: 1, histories: 250, steps: 800, changes_limits: false };
     let plan = plan.or_as_asked();
     plan.run::<Isolation>();
     let ends = *ENDS.lock().unwrap();
