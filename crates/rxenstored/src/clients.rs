@@ -81,6 +81,17 @@ impl Clients {
         Ok(())
     }
 
+    /// Hears no more of a client that is gone while a request of it waits. What it asked
+    /// for before it went is still done; then it is let go.
+    pub fn ignore(&mut self, epoll: &OwnedFd, id: ConnectionId) {
+        if let Some(client) = self.get_mut(id) {
+            client.ended = true;
+            client.interest = EventFlags::empty();
+            // It is there: it just was heard of.
+            let _ = epoll::delete(epoll, &client.socket);
+        }
+    }
+
     /// The client in a slot, as the engine knows it.
     pub fn in_slot(&self, slot: usize) -> Option<ConnectionId> {
         self.table.get(slot)?.as_ref().map(|client| client.id)
@@ -139,7 +150,8 @@ impl Clients {
         loop {
             let output = engine.output(id);
             if output.is_empty() {
-                return if client.ended { Progress::Gone } else { Progress::Open };
+                let over = client.ended && !engine.is_ready(id) && !engine.is_held(id);
+                return if over { Progress::Gone } else { Progress::Open };
             }
             let length = output.len();
             match rustix::net::send(client.socket.as_fd(), output, SendFlags::NOSIGNAL) {
@@ -164,7 +176,8 @@ impl Clients {
             return Ok(());
         };
         let mut interest = EventFlags::empty();
-        interest.set(EventFlags::IN, !client.ended && !engine.is_congested(id));
+        let reads = !client.ended && !engine.is_congested(id) && !engine.is_held(id);
+        interest.set(EventFlags::IN, reads);
         interest.set(EventFlags::OUT, !engine.output(id).is_empty());
         if interest != client.interest {
             epoll::modify(epoll, &client.socket, epoll::EventData::new_u64(data), interest)?;

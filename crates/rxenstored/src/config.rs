@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use xenstore_engine::{Limits, Settings, TraceSwitch};
 use xenstore_wire::Domid;
@@ -30,6 +31,13 @@ pub struct Config {
     pub process: Process,
     /// What one unprivileged domain may use.
     pub limits: Limits,
+    /// Requests one unprivileged domain may have in one transaction, 0 for no limit.
+    pub transaction_requests: u32,
+    /// How long a transaction may be open, zero for ever.
+    pub transaction_time: Duration,
+    /// How long others are held back at most for a transaction that failed before, zero
+    /// for not at all.
+    pub protection_time: Duration,
     /// Which domains there are, and how they are reached.
     pub domains: Domains,
     /// Let every third commit fail, to test clients.
@@ -174,6 +182,9 @@ impl Default for Config {
             },
             process: Process::default(),
             limits: Limits::default(),
+            transaction_requests: Settings::default().transaction_requests,
+            transaction_time: Settings::default().transaction_time,
+            protection_time: Settings::default().protection_time,
             domains: Domains::default(),
             test_eagain: false,
             logs: Logs::default(),
@@ -239,6 +250,9 @@ impl Config {
             // Toolstacks read here what serves them, as with oxenstored.
             served_by: program.to_string_lossy().into_owned(),
             keep_orphans: self.domains.keep_orphans,
+            transaction_requests: self.transaction_requests,
+            transaction_time: self.transaction_time,
+            protection_time: self.protection_time,
             test_eagain: self.test_eagain,
             trace: self.logs.trace.clone(),
         }

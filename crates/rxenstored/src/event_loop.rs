@@ -149,8 +149,10 @@ impl EventLoop {
                     Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
+            self.pass_time();
             self.give_turns();
             self.write_output();
+            self.line_up_the_woken();
             self.services.flush();
         }
     }
@@ -158,7 +160,12 @@ impl EventLoop {
     /// Waits for something to do; only looks if somebody is waiting for a turn already.
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
         let pause = self.door.pause(&self.epoll);
-        let most = if self.waiting.is_empty() { pause } else { Some(Duration::ZERO) };
+        let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.started.elapsed()));
+        let most = if self.waiting.is_empty() {
+            pause.into_iter().chain(deadline).min()
+        } else {
+            Some(Duration::ZERO)
+        };
         let timeout = most.and_then(|most| Timespec::try_from(most).ok());
         events.clear();
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout.as_ref()) {
@@ -221,11 +228,16 @@ impl EventLoop {
         // At the end of a connection what waits for it goes first: a client that lags
         // is not read, not even to find out that it is gone.
         let over = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        if over && self.engine.is_held(id) {
+            return self.clients.ignore(&self.epoll, id);
+        }
         if over || flags.contains(EventFlags::OUT) {
             self.write(id);
         }
         if over || flags.contains(EventFlags::IN) {
             match self.clients.read(&mut self.engine, id) {
+                // Who is held back is not read meanwhile, and must not be reported again.
+                Progress::Open if self.engine.is_held(id) => self.wait_for(id),
                 Progress::Open => self.wants_turn(id),
                 Progress::Lingers => self.wait_for(id),
                 Progress::Gone => self.drop_client(id),
@@ -237,6 +249,22 @@ impl EventLoop {
     fn wants_turn(&mut self, id: ConnectionId) {
         if self.engine.is_ready(id) && self.clients.line_up(id) {
             self.waiting.push_back(id);
+        }
+    }
+
+    /// Ends what lasts for too long.
+    fn pass_time(&mut self) {
+        let now = self.started.elapsed();
+        if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
+            self.engine.pass_time(now, &mut self.services);
+        }
+        self.line_up_the_woken();
+    }
+
+    /// Puts those in line who waited for somebody's transaction and need not any more.
+    fn line_up_the_woken(&mut self) {
+        for id in self.engine.take_ready() {
+            self.wants_turn(id);
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use xenstore_engine::{Daemon, Incident, Origin, Quota, TraceSwitch};
+use xenstore_engine::{Daemon, Incident, Origin, TraceSwitch};
 use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
@@ -23,13 +23,13 @@ pub struct Services {
     tracing: bool,
     /// Whether requests are in it (`CONTROL log +io|-io`).
     requests: bool,
-    quota_messages: RateLimit<(Domid, Quota)>,
+    limit_messages: RateLimit<(Domid, &'static str)>,
 }
 
 impl Services {
     /// With an access log or without.
     pub fn new(access_log: Option<AccessLog>) -> Self {
-        Self { access_log, tracing: true, requests: true, quota_messages: RateLimit::default() }
+        Self { access_log, tracing: true, requests: true, limit_messages: RateLimit::default() }
     }
 
     /// Opens the access log anew.
@@ -96,9 +96,31 @@ impl Daemon for Services {
         }
     }
 
-    fn quota_refused(&mut self, domid: Domid, quota: Quota, wanted: u64, limit: u32) {
-        if let Some(suppressed) = self.quota_messages.check((domid, quota), Instant::now()) {
-            tracing::warn!(domid = domid.get(), %quota, wanted, limit, suppressed, "quota refused");
+    fn limit_refused(&mut self, domid: Domid, what: &'static str, wanted: u64, limit: u32) {
+        if let Some(suppressed) = self.limit_messages.check((domid, what), Instant::now()) {
+            tracing::warn!(domid = domid.get(), what, wanted, limit, suppressed, "limit refused");
+        }
+    }
+
+    fn held_back(&mut self, held: Domid, holder: Domid) {
+        tracing::debug!(domid = held.get(), holder = holder.get(), "request held back");
+    }
+
+    fn protection_expired(&mut self, holder: Domid) {
+        let what = "protection-time";
+        if let Some(suppressed) = self.limit_messages.check((holder, what), Instant::now()) {
+            tracing::warn!(
+                domid = holder.get(),
+                suppressed,
+                "a protected transaction took too long, others wait for it no more"
+            );
+        }
+    }
+
+    fn transaction_expired(&mut self, domid: Domid) {
+        let what = "transaction-time";
+        if let Some(suppressed) = self.limit_messages.check((domid, what), Instant::now()) {
+            tracing::warn!(domid = domid.get(), suppressed, "a transaction was open too long");
         }
     }
 

@@ -45,6 +45,12 @@ pub enum Right {
 #[derive(Clone, Debug)]
 pub struct Acl(Arc<List>);
 
+impl PartialEq for Acl {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct List {
     owner: Permission,

@@ -68,19 +68,25 @@ pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Ch
     Charge { nodes: 1, bytes: signed(bytes) }
 }
 
-/// Gives the owners of a removed subtree back what its nodes cost them.
-pub fn credit(removed: &Subtree<NodeData>, path: &Path, ledger: &mut Ledger) {
-    let mut refund = |node: &Node<NodeData>, length: usize| {
+/// Notes what each node of a subtree at `path` costs its owner; `sign` says whether it
+/// comes or goes.
+pub fn charge_all(
+    subtree: &Subtree<NodeData>,
+    path: &Path,
+    ledger: &mut Ledger,
+    sign: fn(Charge) -> Charge,
+) {
+    let mut charge = |node: &Node<NodeData>, length: usize| {
         let NodeData { acl, value } = node.value();
-        ledger.note(acl.owner(), -charge_of(acl, value, length, node.name()));
+        ledger.note(acl.owner(), sign(charge_of(acl, value, length, node.name())));
     };
     let mut lengths = vec![path.as_str().len()];
-    refund(removed, path.as_str().len());
-    for (depth, node) in removed.descendants() {
+    charge(subtree, path.as_str().len());
+    for (depth, node) in subtree.descendants() {
         lengths.truncate(depth);
         let length = lengths.last().copied().unwrap_or(0) + 1 + node.name().len();
         lengths.push(length);
-        refund(node, length);
+        charge(node, length);
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use xenstore_wire::{Decoder, Name};
 
 use crate::acl::Caller;
+use crate::hold::Held;
 use crate::ids::WatchId;
 use crate::outbox::Outbox;
+use crate::protection::Claim;
 use crate::transaction::Transaction;
 
 /// What a connection arrives on.
@@ -33,6 +35,10 @@ pub(crate) struct Connection {
     /// It broke the protocol: nothing it sends is read any more.
     pub broken: bool,
     pub transactions: BTreeMap<u32, Transaction>,
+    /// What it is owed for transactions it lost.
+    pub claim: Claim,
+    /// A request that had to wait.
+    pub held: Option<Held>,
     last_transaction: u32,
     /// Its watches by what it calls them.
     pub watches: HashMap<(Name, Arc<[u8]>), WatchId>,
@@ -49,9 +55,21 @@ impl Connection {
             queued: false,
             broken: false,
             transactions: BTreeMap::new(),
+            claim: Claim::default(),
+            held: None,
             last_transaction: 0,
             watches: HashMap::new(),
         }
+    }
+
+    /// Whether a request of it waits and must not be looked at yet.
+    pub fn is_asleep(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.asleep)
+    }
+
+    /// Whether there is a request to be answered.
+    pub fn is_ready(&self) -> bool {
+        self.held.as_ref().map_or(self.inbox.is_ready(), |held| !held.asleep)
     }
 
     /// An id for a new transaction: the next number that is neither 0 nor in use.

@@ -124,7 +124,7 @@ impl Domains {
         if caller.privileged || quota.allows(limit, wanted) {
             return Ok(());
         }
-        Err(Refusal::Quota(Overrun { domid: caller.domid, quota, wanted, limit }))
+        Err(Refusal::Limit(Overrun { domid: caller.domid, what: quota.name(), wanted, limit }))
     }
 
     /// Adds to what a domain has.

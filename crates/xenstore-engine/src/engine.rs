@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::time::Duration;
 
 use xenstore_wire::{Decoder, Domid, Features};
 
@@ -9,9 +10,11 @@ use crate::acl::Caller;
 use crate::connection::{Connection, Transport};
 use crate::context::{Clock, Context};
 use crate::domains::Domains;
+use crate::hold::Held;
 use crate::ids::ConnectionId;
 use crate::listing::Listing;
 use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
+use crate::protection::{Protection, Rank};
 use crate::quota::{Charge, Ledger, Limits, Quota};
 use crate::store::Store;
 use crate::watch::Watches;
@@ -38,6 +41,13 @@ pub struct Settings {
     pub served_by: String,
     /// Keep the nodes of a domain that dies; they fall to the control domain.
     pub keep_orphans: bool,
+    /// Requests a domain may have in one transaction, 0 for no limit.
+    pub transaction_requests: u32,
+    /// How long a transaction may be open; zero for ever. After that it is gone.
+    pub transaction_time: Duration,
+    /// How long others may be held back at most for the sake of a transaction that failed
+    /// before; zero for no protection at all.
+    pub protection_time: Duration,
     /// Let every third commit fail, so that clients can be seen to try again.
     pub test_eagain: bool,
     /// Which parts of the trace are on, as `CONTROL log` shows.
@@ -51,6 +61,9 @@ impl Default for Settings {
             privileged: Domid::DOM0,
             served_by: String::new(),
             keep_orphans: false,
+            transaction_requests: 4096,
+            transaction_time: Duration::from_secs(600),
+            protection_time: Duration::from_millis(500),
             test_eagain: false,
             trace: BTreeSet::from([TraceSwitch::Objects, TraceSwitch::Io]),
         }
@@ -79,11 +92,22 @@ pub struct Engine {
     pub(crate) domains: Domains,
     pub(crate) privileged: Domid,
     pub(crate) keep_orphans: bool,
+    /// Requests a domain may have in one transaction.
+    pub(crate) most_requests: u32,
+    /// How long a transaction may be open.
+    pub(crate) transaction_time: Duration,
+    /// When which transaction will have been open for too long.
+    pub(crate) expiries: BTreeSet<(Duration, ConnectionId, u32)>,
+    pub(crate) protection: Protection,
+    /// Connections that were woken and wait to be given a turn.
+    pub(crate) ready: Vec<ConnectionId>,
+    /// The time, as far as it is known.
+    pub(crate) now: Duration,
     /// Commits until the next that fails for the sake of a test, if any shall.
     pub(crate) commits_until_failure: Option<u32>,
     pub(crate) watches: Watches,
-    /// Counts what changes the meaning of permission lists without touching a node: the
-    /// death of a domain, a new target.
+    /// Counts what changes the answer to requests without touching a node: the death of a
+    /// domain, a new target, a new limit.
     pub(crate) epoch: u64,
     /// Which parts of the trace are on, for `CONTROL log` to show.
     pub(crate) trace: BTreeSet<TraceSwitch>,
@@ -113,6 +137,12 @@ impl Engine {
             domains,
             privileged: settings.privileged,
             keep_orphans: settings.keep_orphans,
+            most_requests: settings.transaction_requests,
+            transaction_time: settings.transaction_time,
+            expiries: BTreeSet::new(),
+            protection: Protection::new(settings.protection_time),
+            ready: Vec::new(),
+            now: Duration::ZERO,
             commits_until_failure: settings.test_eagain.then_some(2),
             watches: Watches::default(),
             epoch: 0,
@@ -177,8 +207,9 @@ impl Engine {
         };
         let watches = mem::take(&mut connection.watches);
         let transactions = mem::take(&mut connection.transactions);
-        let domid = connection.caller.domid;
-        if !connection.caller.privileged {
+        let caller = connection.caller;
+        let domid = caller.domid;
+        if !caller.privileged {
             let gone = |count| -i64::try_from(count).unwrap_or(i64::MAX);
             self.domains.charge(domid, Quota::Watches, gone(watches.len()));
             self.domains.charge(domid, Quota::Transactions, gone(transactions.len()));
@@ -186,6 +217,12 @@ impl Engine {
         for watch in watches.into_values() {
             self.watches.remove(watch);
         }
+        for (number, transaction) in transactions {
+            self.expiries.remove(&(transaction.expires, id, number));
+        }
+        let now = self.now;
+        self.claims(id, |protection, claim| protection.left(id, Rank::of(&caller), claim, now));
+        self.wake();
     }
 
     /// Takes bytes a client sent. They are answered in its turns. What is held for a
@@ -203,7 +240,10 @@ impl Engine {
     /// complete request of it waits.
     pub fn wants_input(&self, id: ConnectionId) -> bool {
         self.connection(id).is_some_and(|connection| {
-            !connection.broken && !connection.outbox.is_congested() && !connection.inbox.is_ready()
+            !connection.broken
+                && !connection.outbox.is_congested()
+                && !connection.inbox.is_ready()
+                && connection.held.is_none()
         })
     }
 
@@ -214,9 +254,8 @@ impl Engine {
 
     /// Whether a client has requests that could be answered in a turn.
     pub fn is_ready(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| {
-            !connection.outbox.is_congested() && connection.inbox.is_ready()
-        })
+        self.connection(id)
+            .is_some_and(|connection| !connection.outbox.is_congested() && connection.is_ready())
     }
 
     /// The connection of a domain's ring.
@@ -231,13 +270,22 @@ impl Engine {
 
     /// Answers requests of one client, a bounded share of them.
     pub fn turn(&mut self, id: ConnectionId, outside: &mut Outside<'_>) -> Turn {
+        self.now = outside.now;
         let Some(connection) = self.connection_mut(id) else {
             return Turn::Idle;
         };
         if connection.broken {
             return Turn::Broken;
         }
+        if connection.is_asleep() {
+            return Turn::Idle;
+        }
+        let held = connection.held.take();
         let mut inbox = mem::take(&mut connection.inbox);
+        self.effort = 0;
+        if let Some(Held { header, payload, .. }) = held {
+            self.answer(id, header, &payload, true, outside);
+        }
         let turn = self.answer_requests(id, &mut inbox, outside);
         if let Some(connection) = self.connection_mut(id) {
             inbox.release_memory();
@@ -253,16 +301,20 @@ impl Engine {
         inbox: &mut Decoder,
         outside: &mut Outside<'_>,
     ) -> Turn {
-        self.effort = 0;
         for _ in 0..REQUESTS_PER_TURN {
+            let waits = |connection: &Connection| {
+                connection.outbox.is_congested() || connection.held.is_some()
+            };
+            if self.connection(id).is_none_or(waits) {
+                return Turn::Idle;
+            }
             if self.effort > EFFORT_PER_TURN {
                 break;
             }
-            if self.connection(id).is_none_or(|connection| connection.outbox.is_congested()) {
-                return Turn::Idle;
-            }
             match inbox.next_message() {
-                Ok(Some(message)) => self.answer(id, message.header, message.payload, outside),
+                Ok(Some(message)) => {
+                    self.answer(id, message.header, message.payload, false, outside);
+                }
                 Ok(None) => return Turn::Idle,
                 Err(_oversized) => return Turn::Broken,
             }

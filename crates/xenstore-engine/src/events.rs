@@ -6,13 +6,13 @@ use xenstore_tree::Node;
 use xenstore_wire::{Domid, Name, Special};
 
 use crate::acl::{Acl, Right};
+use crate::commit::Committed;
 use crate::engine::Engine;
 use crate::ids::WatchId;
 use crate::node::NodeData;
 use crate::operation::Effect;
 use crate::outbox::Event;
 use crate::outside::{Daemon, Incident};
-use crate::transaction::Committed;
 
 /// What happened to a domain, as watches of special names are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

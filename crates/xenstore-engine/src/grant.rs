@@ -55,6 +55,11 @@ impl Grant {
         }
     }
 
+    /// Bytes it takes.
+    pub fn size(&self) -> usize {
+        size_of_val(self.others.as_slice())
+    }
+
     /// The list as it takes effect now: entries of domains that are not there are stale.
     /// An owner that is not there is refused.
     pub fn acl(&self, domains: &Domains) -> Result<Acl, Errno> {

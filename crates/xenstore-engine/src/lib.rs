@@ -30,7 +30,9 @@
 //! | `operation`, `store` | what can be asked of nodes, and doing it |
 //! | `node`, `value`, `context` | what nodes hold, and what an operation needs beside them |
 //! | `listing` | names of children |
-//! | `transaction` | private copies and how they become everybody's |
+//! | `transaction` | private copies of the store |
+//! | `commit`, `graft` | how they become everybody's |
+//! | `protection`, `footprint`, `hold` | who waits so that every transaction gets through |
 //! | `acl`, `grant` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
@@ -45,13 +47,17 @@
 mod acl;
 mod administration;
 mod charges;
+mod commit;
 mod connection;
 mod context;
 mod control;
 mod domains;
 mod engine;
 mod events;
+mod footprint;
+mod graft;
 mod grant;
+mod hold;
 mod ids;
 mod lifecycle;
 mod listing;
@@ -59,6 +65,7 @@ mod node;
 mod operation;
 mod outbox;
 mod outside;
+mod protection;
 mod quota;
 mod refusal;
 mod requests;

@@ -182,7 +182,7 @@ impl Engine {
         for path in owned {
             let name = Name::Node(path.clone());
             if path.is_root() || self.keep_orphans {
-                self.give_away(&name, domid);
+                self.give_away(&name);
             } else if let Some(subtree) =
                 self.store.remove(&path, &mut self.ledger, &mut self.clock)
             {
@@ -192,22 +192,16 @@ impl Engine {
         }
         for name in self.special_names() {
             if self.store.get(&name).is_some_and(|node| node.value().acl.owner() == domid) {
-                self.give_away(&name, domid);
+                self.give_away(&name);
             }
         }
     }
 
     /// Makes the control domain the owner of something that cannot be removed.
-    fn give_away(&mut self, name: &Name, from: Domid) {
-        let heir = self.privileged;
-        let (acl, charge) = match self.store.get(name) {
-            Some(node) => (node.value().acl.with_owner(heir), self.store.charge(name)),
-            None => return,
-        };
-        self.store.set_acl(name, acl, &mut self.clock);
-        if let Some(charge) = charge {
-            self.ledger.note(from, -charge);
-            self.ledger.note(heir, charge);
+    fn give_away(&mut self, name: &Name) {
+        if let Some(node) = self.store.get(name) {
+            let acl = node.value().acl.with_owner(self.privileged);
+            self.store.set_acl(name, acl, &mut self.ledger, &mut self.clock);
         }
         self.domains.book(&mut self.ledger);
     }
@@ -225,7 +219,7 @@ impl Engine {
         for name in named {
             let acl = self.store.get(&name).and_then(|node| node.value().acl.without(domid));
             if let Some(acl) = acl {
-                self.store.revoke(&name, acl, &mut self.ledger, &mut self.clock);
+                self.store.set_acl(&name, acl, &mut self.ledger, &mut self.clock);
             }
         }
         self.domains.book(&mut self.ledger);

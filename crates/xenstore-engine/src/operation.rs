@@ -32,6 +32,16 @@ impl Operation {
         )
     }
 
+    /// Bytes its names and values take.
+    pub fn size(&self) -> usize {
+        let value = match self {
+            Self::Write(_, value) => value.len(),
+            Self::SetPerms(_, grant) => grant.size(),
+            _ => 0,
+        };
+        self.name().as_str().len() + value
+    }
+
     /// What it acts on.
     pub fn name(&self) -> Name {
         match self {
@@ -58,6 +68,15 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Bytes it takes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Done => 0,
+            Self::Value(value) => value.len(),
+            Self::Payload(payload) => payload.len(),
+        }
+    }
+
     /// A text and its NUL.
     pub fn text(text: impl Display) -> Self {
         Self::Payload(format!("{text}\0").into_bytes())

@@ -6,7 +6,6 @@ use xenstore_host::Hypervisor;
 use xenstore_wire::{Domid, Errno, MessageType};
 
 use crate::connection::Transport;
-use crate::quota::Quota;
 
 /// The world around the engine, lent to it for a turn.
 pub struct Outside<'a> {
@@ -49,9 +48,26 @@ pub trait Daemon {
         let _ = (switch, on);
     }
 
-    /// A request was refused because a domain would have had more than it may.
-    fn quota_refused(&mut self, domid: Domid, quota: Quota, wanted: u64, limit: u32) {
-        let _ = (domid, quota, wanted, limit);
+    /// A request was refused because a domain would have had more of something than it
+    /// may: of a quota, by its name, or of what else is limited.
+    fn limit_refused(&mut self, domid: Domid, what: &'static str, wanted: u64, limit: u32) {
+        let _ = (domid, what, wanted, limit);
+    }
+
+    /// A request of `held` waits for the end of a transaction of `holder`, which failed
+    /// before and must not fail again.
+    fn held_back(&mut self, held: Domid, holder: Domid) {
+        let _ = (held, holder);
+    }
+
+    /// A transaction of `holder` was protected for as long as can be and did not end.
+    fn protection_expired(&mut self, holder: Domid) {
+        let _ = holder;
+    }
+
+    /// A transaction was open for too long; it is gone.
+    fn transaction_expired(&mut self, domid: Domid) {
+        let _ = domid;
     }
 
     /// Something happened that an access log records. Called only while

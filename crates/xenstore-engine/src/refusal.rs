@@ -8,7 +8,8 @@ use crate::quota::Quota;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overrun {
     pub domid: Domid,
-    pub quota: Quota,
+    /// The name of the quota or other limit.
+    pub what: &'static str,
     /// What it would have had.
     pub wanted: u64,
     pub limit: u32,
@@ -19,8 +20,8 @@ pub struct Overrun {
 pub enum Refusal {
     /// For this reason.
     Errno(Errno),
-    /// Because of a quota.
-    Quota(Overrun),
+    /// Because of a limit.
+    Limit(Overrun),
 }
 
 impl Refusal {
@@ -29,8 +30,8 @@ impl Refusal {
         match self {
             Self::Errno(errno) => errno,
             // A path too long is a matter of form.
-            Self::Quota(Overrun { quota: Quota::PathMax, .. }) => Errno::Inval,
-            Self::Quota(_) => Errno::NoSpc,
+            Self::Limit(Overrun { what, .. }) if what == Quota::PathMax.name() => Errno::Inval,
+            Self::Limit(_) => Errno::NoSpc,
         }
     }
 }

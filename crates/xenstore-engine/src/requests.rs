@@ -12,17 +12,24 @@ use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError
 use xenstore_wire::{Permissions, Request};
 
 use crate::acl::Caller;
+use crate::commit::Way;
+use crate::context::Context;
 use crate::engine::{EFFORT_PER_TURN, Engine};
+use crate::footprint::Disturbance;
 use crate::grant::Grant;
 use crate::ids::ConnectionId;
 use crate::ids::WatchId;
 use crate::operation::{Effect, Operation, Reply};
-use crate::outside::{Incident, Outside};
-use crate::quota::Quota;
+use crate::outside::{Daemon, Incident, Outside};
+use crate::protection::{Admission, Rank};
+use crate::quota::{Ledger, Quota};
 use crate::refusal::Refusal;
 use crate::transaction::Transaction;
 use crate::value::Value;
 use crate::watch::Watch;
+
+/// Transactions a connection may have open, whoever it is; domains have a quota far below.
+const MOST_OPEN: usize = 1024;
 
 /// What a granted request leads to: its reply, and what to tell others after it.
 struct Granted {
@@ -52,26 +59,46 @@ impl From<Malformed> for Refusal {
     }
 }
 
-type Outcome = Result<Granted, Refusal>;
+/// Why a request is not granted.
+enum Hindrance {
+    /// It is refused.
+    Refused(Refusal),
+    /// It is not decided yet: it waits for the end of another client's transaction.
+    Held,
+}
+
+impl<T: Into<Refusal>> From<T> for Hindrance {
+    fn from(refusal: T) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+type Outcome = Result<Granted, Hindrance>;
 
 impl Engine {
-    /// Answers one request.
+    /// Answers one request, unless it has to wait. `again` says that it had to before.
     pub(crate) fn answer(
         &mut self,
         id: ConnectionId,
         header: Header,
         payload: &[u8],
+        again: bool,
         outside: &mut Outside<'_>,
     ) {
         let kind = MessageType::from_number(header.kind).filter(|kind| kind.is_request());
         let request = Incident::Request { kind, payload };
         // The start of a transaction is told with the number it gets.
-        if kind != Some(MessageType::TransactionStart) {
+        if kind != Some(MessageType::TransactionStart) && !again {
             self.observe(id, header.transaction_id, outside.daemon, &request);
         }
         let outcome = match kind {
             Some(kind) => self.decide(id, kind, &header, payload, outside),
             None => Err(Errno::NoSys.into()),
+        };
+        let outcome = match outcome {
+            Ok(granted) => Ok(granted),
+            Err(Hindrance::Refused(refusal)) => Err(refusal),
+            Err(Hindrance::Held) => return self.put_off(id, header, payload),
         };
         if kind == Some(MessageType::TransactionStart) {
             let number = match &outcome {
@@ -123,8 +150,8 @@ impl Engine {
         refusal: Refusal,
         outside: &mut Outside<'_>,
     ) {
-        if let Refusal::Quota(over) = refusal {
-            outside.daemon.quota_refused(over.domid, over.quota, over.wanted, over.limit);
+        if let Refusal::Limit(over) = refusal {
+            outside.daemon.limit_refused(over.domid, over.what, over.wanted, over.limit);
         }
         let errno = refusal.errno();
         let incident = Incident::Refused { kind, errno };
@@ -187,11 +214,19 @@ impl Engine {
             Request::TransactionEnd { commit } => {
                 return self.end(id, caller, transaction, commit, outside);
             }
-            other => return self.administer(caller, &other, outside).map(Granted::from),
+            other => {
+                // What a domain leaves behind is removed with it.
+                if matches!(other, Request::Release(_))
+                    && self.holds_back(id, caller, &[Disturbance::Any], outside.daemon)
+                {
+                    return Err(Hindrance::Held);
+                }
+                return Ok(self.administer(caller, &other, outside)?.into());
+            }
         };
         // On the way came perhaps the news that the sender is dead, or its target.
         let caller = self.connection(id).ok_or(Errno::Io)?.caller;
-        self.operate(id, caller, transaction, operation)
+        self.operate(id, caller, transaction, operation, outside.daemon)
     }
 
     /// A `SET_PERMS`. Its list is looked at before its path: first how long it is, then
@@ -221,12 +256,20 @@ impl Engine {
         caller: Caller,
         transaction: u32,
         operation: Operation,
+        daemon: &mut dyn Daemon,
     ) -> Outcome {
         if let Name::Node(path) = operation.name() {
             self.check_path(caller, &path)?;
         }
         if transaction != 0 {
             return self.operate_inside(id, caller, transaction, operation);
+        }
+        if self.protection.is_active(Rank::of(&caller))
+            && self.would_do(caller, &operation)
+            && let Some(disturbance) = Disturbance::by(&operation, &self.store)
+            && self.holds_back(id, caller, &[disturbance], daemon)
+        {
+            return Err(Hindrance::Held);
         }
         let (store, mut context) = self.context(caller);
         let (reply, effect) = store.execute(&operation, &mut context)?;
@@ -251,11 +294,29 @@ impl Engine {
         // Taken out for the time being, so that it and the engine can both be changed.
         let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&transaction));
         let mut open = taken.ok_or(Errno::NoEnt)?;
-        let result = open.execute(operation, &mut self.context(caller).1);
+        let protected = self.protection.protects(id, Rank::of(&caller), transaction);
+        let (most_requests, epoch) = (self.most_requests, self.epoch);
+        let (store, mut context) = self.context(caller);
+        if protected && !open.base.unchanged(store, &operation.name()) {
+            open.move_to(store, epoch, &mut context);
+        }
+        let result = open.execute(operation, most_requests, &mut context);
+        if let (true, Some(record)) = (protected, open.log.last()) {
+            self.protection.note(id, Rank::of(&caller), record);
+        }
         if let Some(connection) = self.connection_mut(id) {
             connection.transactions.insert(transaction, open);
         }
-        result.map(Granted::from)
+        Ok(result?.into())
+    }
+
+    /// Whether an operation outside transactions would be granted: who is refused does
+    /// not have to wait for it.
+    fn would_do(&mut self, caller: Caller, operation: &Operation) -> bool {
+        let mut ledger = Ledger::default();
+        let (store, context) = self.context(caller);
+        let mut context = Context { ledger: &mut ledger, ..context };
+        !operation.is_read() && store.clone().execute(operation, &mut context).is_ok()
     }
 
     fn check_path(&self, caller: Caller, path: &Path) -> Result<(), Refusal> {
@@ -268,10 +329,26 @@ impl Engine {
         }
         let open = self.domains.usage(caller.domid, Quota::Transactions);
         self.domains.check(&caller, Quota::Transactions, open + 1)?;
-        let begun = Transaction::begin(&self.store, self.epoch);
+        let open = self.connection(id).ok_or(Errno::Io)?.transactions.len();
+        if open >= MOST_OPEN {
+            return Err(Errno::NoSpc.into());
+        }
+        let (now, rank) = (self.now, Rank::of(&caller));
+        let admission = self.claims(id, |protection, claim| protection.admit(id, rank, claim, now));
+        if admission == Some(Admission::Wait) {
+            return Err(Hindrance::Held);
+        }
+        let expires = now + self.transaction_time;
+        let begun = Transaction::begin(&self.store, self.epoch, expires);
         let connection = self.connection_mut(id).ok_or(Errno::Io)?;
         let number = connection.next_transaction();
         connection.transactions.insert(number, begun);
+        if admission == Some(Admission::Protected) {
+            self.protection.protect(id, rank, number);
+        }
+        if !self.transaction_time.is_zero() {
+            self.expiries.insert((expires, id, number));
+        }
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, 1);
         }
@@ -286,43 +363,70 @@ impl Engine {
         commit: bool,
         outside: &mut Outside<'_>,
     ) -> Outcome {
+        let open = self.connection(id).and_then(|c| c.transactions.get(&number));
+        let open = open.ok_or(Errno::NoEnt)?;
+        if commit && self.protection.is_active(Rank::of(&caller)) {
+            let disturbances = self.disturbances(&open.log);
+            if self.holds_back(id, caller, &disturbances, outside.daemon) {
+                return Err(Hindrance::Held);
+            }
+        }
         let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&number));
         let open = taken.ok_or(Errno::NoEnt)?;
+        self.expiries.remove(&(open.expires, id, number));
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, -1);
         }
-        if !commit {
-            return Ok(Reply::Done.into());
+        let outcome = if commit {
+            self.commit(id, caller, number, open, outside)
+        } else {
+            self.claims(id, |_, claim| claim.rest());
+            Ok(Reply::Done.into())
+        };
+        self.close(id, caller, number);
+        outcome
+    }
+
+    fn commit(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        number: u32,
+        open: Transaction,
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        if self.fails_for_a_test() {
+            self.observe(id, number, outside.daemon, &Incident::Conflict);
+            return Err(Errno::Again.into());
         }
         let epoch = self.epoch;
         self.effort += open.requests();
-        let committed = self.fail_for_a_test().and_then(|()| {
-            let (store, mut context) = self.context(caller);
-            open.commit(store, epoch, &mut context)
-        });
-        let committed = committed.inspect_err(|_| {
-            self.observe(id, number, outside.daemon, &Incident::Conflict);
-        })?;
-        self.domains.book(&mut self.ledger);
-        let incident = Incident::Committed { merged: committed.merged };
-        self.observe(id, number, outside.daemon, &incident);
-        self.tell_commit(&committed, outside.daemon);
-        Ok(Reply::Done.into())
+        let (store, mut context) = self.context(caller);
+        match open.commit(store, epoch, &mut context) {
+            Ok(committed) => {
+                self.claims(id, |_, claim| claim.rest());
+                self.domains.book(&mut self.ledger);
+                let incident = Incident::Committed { merged: committed.way != Way::Install };
+                self.observe(id, number, outside.daemon, &incident);
+                self.tell_commit(&committed, outside.daemon);
+                Ok(Reply::Done.into())
+            }
+            Err(lost) => {
+                self.claims(id, |protection, claim| protection.lost(claim, &lost.log));
+                self.observe(id, number, outside.daemon, &Incident::Conflict);
+                Err(Errno::Again.into())
+            }
+        }
     }
 
     /// Every third commit, if `Settings::test_eagain` asks for it.
-    fn fail_for_a_test(&mut self) -> Result<(), Errno> {
-        match &mut self.commits_until_failure {
-            None => Ok(()),
-            Some(0) => {
-                self.commits_until_failure = Some(2);
-                Err(Errno::Again)
-            }
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-        }
+    fn fails_for_a_test(&mut self) -> bool {
+        let Some(left) = &mut self.commits_until_failure else {
+            return false;
+        };
+        let fails = *left == 0;
+        *left = if fails { 2 } else { *left - 1 };
+        fails
     }
 
     fn watch(

@@ -10,7 +10,7 @@ use xenstore_wire::path::Components;
 use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Special};
 
 use crate::acl::{Acl, Caller, Entry, Right};
-use crate::charges::{charge_of, check_new_sizes, check_nodes, check_size, credit, signed};
+use crate::charges::{charge_all, charge_of, check_new_sizes, check_nodes, check_size, signed};
 use crate::context::{Clock, Context};
 use crate::grant::Grant;
 use crate::listing::child_list;
@@ -67,6 +67,19 @@ impl Store {
     /// The root of all nodes.
     pub fn root(&self) -> &Node<NodeData> {
         self.nodes.root()
+    }
+
+    /// Where a name leads.
+    pub fn place<'s, 'n>(&'s self, name: &'n Name) -> Place<'s, 'n> {
+        place(self.tree(name), name.components())
+    }
+
+    /// The nodes on the way to a name, the root first, as far as they exist.
+    pub fn trace<'s, 'n>(
+        &'s self,
+        name: &'n Name,
+    ) -> impl Iterator<Item = &'s Node<NodeData>> + use<'s, 'n> {
+        self.tree(name).trace(name.components())
     }
 
     /// Whether what lies at `name` is the very same in both, that is, whether a
@@ -151,6 +164,7 @@ impl Store {
                 let NodeData { acl, value: old } = node.value();
                 permit(acl, &cx.caller, Right::Write)?;
                 check_size(node, acl.count(), value.len(), 0, cx)?;
+                // Not by `set_value`: here it is known what stays the same.
                 let bytes = signed(value.len()) - signed(old.len());
                 cx.ledger.note(acl.owner(), Charge { nodes: 0, bytes });
                 let generation = cx.clock.tick();
@@ -233,7 +247,7 @@ impl Store {
         clock: &mut Clock,
     ) -> Option<Subtree<NodeData>> {
         let removed = self.nodes.remove(path.components(), clock.tick())?;
-        credit(&removed, path, ledger);
+        charge_all(&removed, path, ledger, |charge| -charge);
         Some(removed)
     }
 
@@ -252,39 +266,58 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
-        let (length, own) = (name.as_str().len(), node.name());
-        cx.ledger.note(before.owner(), -charge_of(&before, value, length, own));
-        cx.ledger.note(acl.owner(), charge_of(&acl, value, length, own));
-        self.set_acl(name, acl, cx.clock);
+        self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
     }
 
-    /// Sets a permission list, whoever asks and whatever it costs.
-    pub fn set_acl(&mut self, name: &Name, acl: Acl, clock: &mut Clock) {
+    /// Sets a permission list, whoever asks, and charges who owns the node then.
+    pub fn set_acl(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
+        self.change(name, ledger, clock, |data| data.acl = acl);
+    }
+
+    /// Sets a value, whoever asks.
+    pub fn set_value(
+        &mut self,
+        name: &Name,
+        value: &Value,
+        ledger: &mut Ledger,
+        clock: &mut Clock,
+    ) {
+        self.change(name, ledger, clock, |data| data.value = value.clone());
+    }
+
+    fn change(
+        &mut self,
+        name: &Name,
+        ledger: &mut Ledger,
+        clock: &mut Clock,
+        change: impl FnOnce(&mut NodeData),
+    ) {
         let tree = match name {
             Name::Node(_) => &mut self.nodes,
             Name::Special(_) => &mut self.specials,
         };
-        tree.update(name.components(), clock.tick(), |data| data.acl = acl);
+        let length = name.as_str().len();
+        let own = name.components().last().unwrap_or_default();
+        let mut charge = |data: &NodeData, sign: fn(Charge) -> Charge| {
+            let NodeData { acl, value } = data;
+            ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
+        };
+        tree.update(name.components(), clock.tick(), |data| {
+            charge(data, |charge| -charge);
+            change(data);
+            charge(data, |charge| charge);
+        });
     }
 
-    /// Shortens a permission list because a domain in it died.
-    pub fn revoke(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
-        let (Some(before), owner) = (self.charge(name), acl.owner()) else {
+    /// Puts what `from` has at a path here, where there is nothing yet, as the last of its
+    /// siblings, and charges its owners.
+    pub fn put(&mut self, path: &Path, from: &Self, ledger: &mut Ledger, clock: &mut Clock) {
+        let Some(subtree) = from.nodes.subtree(path.components()) else {
             return;
         };
-        self.set_acl(name, acl, clock);
-        if let Some(after) = self.charge(name) {
-            ledger.note(owner, -before);
-            ledger.note(owner, after);
-        }
-    }
-
-    /// What the node there costs its owner.
-    pub fn charge(&self, name: &Name) -> Option<Charge> {
-        let node = self.get(name)?;
-        let NodeData { acl, value } = node.value();
-        Some(charge_of(acl, value, name.as_str().len(), node.name()))
+        charge_all(&subtree, path, ledger, |charge| charge);
+        let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
     }
 
     /// What every domain owns, counted anew: for checks.
@@ -329,7 +362,7 @@ impl Store {
 }
 
 /// Where a path leads.
-enum Place<'t, 'p> {
+pub enum Place<'t, 'p> {
     /// To a node.
     Found(&'t Node<NodeData>),
     /// Beyond the last node on the way, by these names.

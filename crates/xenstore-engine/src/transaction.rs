@@ -1,34 +1,29 @@
-//! Transactions: a private copy of the store and what was done to it.
+//! Open transactions: a private copy of the store, and what was asked of it.
 //!
 //! Starting one costs a few pointers. Everything inside acts on the private copy, so
-//! a transaction sees the store as it was at its start plus its own changes. At the
-//! end the copy has to become everybody's, although others went on meanwhile:
-//!
-//! 1. Nobody changed anything: the committed store is still the very one that the
-//!    transaction started from. The private copy takes its place. O(1).
-//! 2. Others made changes. Each recorded request is brought over to the store as it
-//!    is now. A read whose path leads to a node that both share needs no second
-//!    look: its answer is the same. Everything else is done again and its answer
-//!    compared with the one the client was given.
-//!
-//! So a transaction fails only if an answer its client already holds would be
-//! another one now. A transaction that changed nothing always succeeds: its answers
-//! are those of the moment it started.
-//!
-//! The 2009 paper keeps one longest common prefix of all paths read and grafts one
-//! subtree. For every real domain start that prefix is the root. Requests one by one
-//! cost no more, and siblings created side by side do not disturb each other.
+//! a transaction sees the store as it was at its start plus its own changes. How the
+//! copy becomes everybody's at the end is in `commit`.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::time::Duration;
 
-use xenstore_wire::text::split_string;
 use xenstore_wire::{Errno, Name};
 
 use crate::context::Context;
 use crate::operation::{Effect, Operation, Reply};
-use crate::quota::Ledger;
-use crate::refusal::Refusal;
+use crate::quota::{Ledger, Quota};
+use crate::refusal::{Overrun, Refusal};
 use crate::store::Store;
+
+/// Requests in one transaction of a client that has no quotas. Doing so many again at
+/// a commit takes a second or two.
+const MOST_REQUESTS: u32 = 1_000_000;
+
+/// Bytes that the requests and answers of one such transaction may take.
+const MOST_BYTES: u32 = 256 << 20;
+
+/// Bytes a recorded request takes beside its path, its value and its answer.
+const RECORD_OVERHEAD: usize = 192;
 
 /// What a client was told.
 pub type Answer = Result<Reply, Errno>;
@@ -37,17 +32,31 @@ pub type Answer = Result<Reply, Errno>;
 #[derive(Debug)]
 pub struct Transaction {
     /// The store when it began.
-    base: Store,
+    pub(crate) base: Store,
     /// The same with its changes.
-    work: Store,
+    pub(crate) work: Store,
     /// What the changes cost.
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// What was asked and answered, in order.
-    log: Vec<(Operation, Answer)>,
+    pub(crate) log: Vec<Record>,
     /// What was changed, in order.
-    changes: Vec<Changed>,
-    /// The engine's epoch when it began.
-    epoch: u64,
+    pub(crate) changes: Vec<Changed>,
+    /// The engine's epoch when it began: it ends when permission lists come to mean
+    /// something else, or limits are set.
+    pub(crate) epoch: u64,
+    /// When it will have been open for too long.
+    pub(crate) expires: Duration,
+    /// Bytes its record takes.
+    bytes: usize,
+    /// The places asked about, where their number is limited.
+    touched: HashSet<Name>,
+}
+
+/// A request and what its client was told.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub operation: Operation,
+    pub answer: Answer,
 }
 
 /// A change that watches will hear of when the transaction commits.
@@ -59,20 +68,9 @@ pub struct Changed {
     pub removed: bool,
 }
 
-/// A transaction that went through.
-pub struct Committed {
-    /// The store as it was just before.
-    pub before: Store,
-    /// What changed, each place once, in the order of the last change there.
-    pub changes: Vec<Changed>,
-    /// Whether others had changed the store meanwhile.
-    pub merged: bool,
-}
-
 impl Transaction {
-    /// Begins one on the store as it is, in an `epoch` that ends when permission lists
-    /// come to mean something else.
-    pub fn begin(store: &Store, epoch: u64) -> Self {
+    /// Begins one on the store as it is.
+    pub fn begin(store: &Store, epoch: u64, expires: Duration) -> Self {
         Self {
             base: store.clone(),
             work: store.clone(),
@@ -80,79 +78,74 @@ impl Transaction {
             log: Vec::new(),
             changes: Vec::new(),
             epoch,
+            expires,
+            bytes: 0,
+            touched: HashSet::new(),
         }
     }
 
-    /// Does an operation inside. The context's own ledger is not touched.
+    /// Does an operation inside, if the transaction may grow. The context's own ledger is
+    /// not touched.
     pub fn execute(
         &mut self,
         operation: Operation,
+        most_requests: u32,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let result = self.work.execute(&operation, &mut with_ledger(cx, &mut self.ledger));
-        let result = result.map(|(reply, effect)| {
-            self.changes.extend(Changed::by(&operation, &effect));
-            reply
-        });
-        self.log.push((operation, result.clone().map_err(Refusal::errno)));
+        self.check_size(&operation, most_requests, cx)?;
+        let result = self.perform(&operation, cx);
+        let answer = result.clone().map_err(Refusal::errno);
+        self.bytes += RECORD_OVERHEAD + operation.size() + answer.as_ref().map_or(0, Reply::size);
+        self.log.push(Record { operation, answer });
         result
+    }
+
+    /// Does an operation on the private copy.
+    pub(crate) fn perform(
+        &mut self,
+        operation: &Operation,
+        cx: &mut Context<'_>,
+    ) -> Result<Reply, Refusal> {
+        let (reply, effect) =
+            self.work.execute(operation, &mut with_ledger(cx, &mut self.ledger))?;
+        self.changes.extend(Changed::by(operation, &effect));
+        Ok(reply)
+    }
+
+    /// Whether there is room for one request more. What a transaction keeps is bounded for
+    /// everybody; domains have quotas, and `most_requests` is theirs.
+    fn check_size(
+        &mut self,
+        operation: &Operation,
+        most_requests: u32,
+        cx: &Context<'_>,
+    ) -> Result<(), Refusal> {
+        let domid = cx.caller.domid;
+        let (most_requests, most_bytes) = if cx.caller.privileged {
+            (MOST_REQUESTS, MOST_BYTES)
+        } else {
+            if self.touched.insert(operation.name()) {
+                let touched = self.touched.len() as u64;
+                cx.domains.check(&cx.caller, Quota::TransactionNodes, touched).inspect_err(
+                    |_| {
+                        self.touched.remove(&operation.name());
+                    },
+                )?;
+            }
+            (most_requests, cx.domains.limit(domid, Quota::Memory))
+        };
+        let over = |what, wanted, limit| {
+            let wanted = wanted as u64;
+            let fits = limit == 0 || wanted <= u64::from(limit);
+            if fits { Ok(()) } else { Err(Refusal::Limit(Overrun { domid, what, wanted, limit })) }
+        };
+        over("transaction-requests", self.log.len() + 1, most_requests)?;
+        over("transaction-memory", self.bytes + operation.size(), most_bytes)
     }
 
     /// How many requests it consists of so far.
     pub fn requests(&self) -> usize {
         self.log.len()
-    }
-
-    /// Makes the changes everybody's; `store` is left as it was if that is impossible.
-    ///
-    /// Costs O(1) if nobody changed anything since the start, else what the recorded
-    /// requests cost; never more because the store is large.
-    pub fn commit(
-        mut self,
-        store: &mut Store,
-        epoch: u64,
-        cx: &mut Context<'_>,
-    ) -> Result<Committed, Errno> {
-        let before = store.clone();
-        if self.changes.is_empty() {
-            return Ok(Committed { before, changes: Vec::new(), merged: false });
-        }
-        // What permission lists mean can change without any node (XSA-322).
-        let same_epoch = epoch == self.epoch;
-        let merged = !(same_epoch && store.same(&self.base));
-        if merged {
-            self = self.replay(store, same_epoch, cx)?;
-        }
-        *store = self.work;
-        *cx.ledger = self.ledger;
-        Ok(Committed { before, changes: last_of_each(self.changes), merged })
-    }
-
-    /// This transaction as if it had begun on the current store, if every answer is
-    /// still the one that was given.
-    fn replay(
-        self,
-        current: &Store,
-        same_epoch: bool,
-        cx: &mut Context<'_>,
-    ) -> Result<Self, Errno> {
-        let Self { base, work, log, epoch, .. } = self;
-        let mut again = Self::begin(current, epoch);
-        for (operation, answer) in log {
-            // Nobody touched what was read, neither others nor this transaction itself.
-            let untouched = || {
-                let name = operation.name();
-                base.unchanged(current, &name) && base.unchanged(&work, &name)
-            };
-            if operation.is_read() && same_epoch && untouched() {
-                continue;
-            }
-            let now = again.execute(operation.clone(), cx).map_err(Refusal::errno);
-            if !is_same_answer(&operation, &answer, &now) {
-                return Err(Errno::Again);
-            }
-        }
-        Ok(again)
     }
 }
 
@@ -168,37 +161,7 @@ impl Changed {
     }
 }
 
-/// Whether a client that holds one answer would learn nothing from the other.
-fn is_same_answer(operation: &Operation, held: &Answer, now: &Answer) -> bool {
-    match (operation, held, now) {
-        // A list that the transaction itself changed has another generation each time
-        // the change is made; what it lists is what counts.
-        (Operation::DirectoryPart(..), Ok(Reply::Payload(held)), Ok(Reply::Payload(now))) => {
-            let names = |part| split_string(part).map(|(_generation, names)| names);
-            names(held) == names(now)
-        }
-        _ => held == now,
-    }
-}
-
 /// The same context, charging another account.
 fn with_ledger<'a>(cx: &'a mut Context<'_>, ledger: &'a mut Ledger) -> Context<'a> {
     Context { caller: cx.caller, domains: cx.domains, ledger, clock: cx.clock, listing: cx.listing }
-}
-
-/// Each place once, with the last thing that happened there; a removal anywhere in
-/// between is not forgotten, since watches below the place have to hear of it.
-fn last_of_each(changes: Vec<Changed>) -> Vec<Changed> {
-    let mut seen = HashMap::new();
-    let mut kept: Vec<Changed> = Vec::with_capacity(changes.len());
-    for change in changes.into_iter().rev() {
-        if let Some(later) = seen.get(&change.name).and_then(|&at: &usize| kept.get_mut(at)) {
-            later.removed |= change.removed;
-        } else {
-            seen.insert(change.name.clone(), kept.len());
-            kept.push(change);
-        }
-    }
-    kept.reverse();
-    kept
 }

@@ -113,6 +113,7 @@ impl Model {
             }
         };
         limits.insert(name.to_owned(), limit);
+        self.version += 1;
         Ok(OK.to_owned())
     }
 }

@@ -206,6 +206,15 @@ impl<V: Clone> Subtree<V> {
         }
         self
     }
+
+    /// The subtree with its top born and stamped now, for a place at the end of its new
+    /// parent's listing.
+    #[must_use]
+    pub fn reborn(mut self, generation: u64) -> Self {
+        let top = Arc::make_mut(&mut self.0);
+        (top.born, top.generation) = (generation, generation);
+        self
+    }
 }
 
 impl<V> Deref for Subtree<V> {

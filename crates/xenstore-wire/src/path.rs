@@ -109,6 +109,16 @@ impl Path {
         Self(format!("{stem}/{name}").into())
     }
 
+    /// The ancestor at this depth, the root being 0; the path itself if it is no deeper.
+    #[must_use]
+    pub fn prefix(&self, depth: usize) -> Self {
+        match self.0.match_indices('/').nth(depth) {
+            _ if depth == 0 => Self::root(),
+            Some((end, _)) => Self(self.0.get(..end).unwrap_or_default().into()),
+            None => self.clone(),
+        }
+    }
+
     /// How far below `ancestor` this path lies, in components: 0 if they are equal,
     /// `None` if it does not lie there.
     pub fn depth_below(&self, ancestor: &Self) -> Option<u32> {

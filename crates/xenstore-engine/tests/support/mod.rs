@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Quota, Settings, Turn};
+use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Turn};
 use xenstore_host::{ConnectError, DomainState, Hypervisor};
 use xenstore_wire::{Decoder, Domid, message};
 
@@ -31,12 +31,30 @@ impl Hypervisor for Domains {
 /// Remembers what the engine reported.
 #[derive(Default)]
 pub struct Log {
-    pub refused: Vec<(u16, Quota, u64, u32)>,
+    pub refused: Vec<(u16, &'static str, u64, u32)>,
+    /// Who was held back by whom.
+    pub held_back: Vec<(u16, u16)>,
+    /// Whose protection took too long.
+    pub protection_expired: Vec<u16>,
+    /// Whose transaction was open for too long.
+    pub transaction_expired: Vec<u16>,
 }
 
 impl Daemon for Log {
-    fn quota_refused(&mut self, domid: Domid, quota: Quota, wanted: u64, limit: u32) {
-        self.refused.push((domid.get(), quota, wanted, limit));
+    fn limit_refused(&mut self, domid: Domid, what: &'static str, wanted: u64, limit: u32) {
+        self.refused.push((domid.get(), what, wanted, limit));
+    }
+
+    fn held_back(&mut self, held: Domid, holder: Domid) {
+        self.held_back.push((held.get(), holder.get()));
+    }
+
+    fn protection_expired(&mut self, holder: Domid) {
+        self.protection_expired.push(holder.get());
+    }
+
+    fn transaction_expired(&mut self, domid: Domid) {
+        self.transaction_expired.push(domid.get());
     }
 }
 
@@ -45,6 +63,7 @@ pub struct Host {
     pub engine: Engine,
     pub domains: Domains,
     pub log: Log,
+    pub now: Duration,
     inboxes: BTreeMap<ConnectionId, Vec<Seen>>,
     next_id: u64,
 }
@@ -66,6 +85,7 @@ impl Host {
             engine: Engine::new(settings),
             domains: Domains::default(),
             log: Log::default(),
+            now: Duration::ZERO,
             inboxes: BTreeMap::new(),
             next_id: 1,
         }
@@ -100,14 +120,61 @@ impl Host {
 
     pub fn changed(&mut self, domid: u16) {
         let mut outside =
-            Outside { hypervisor: &mut self.domains, daemon: &mut self.log, now: Duration::ZERO };
+            Outside { hypervisor: &mut self.domains, daemon: &mut self.log, now: self.now };
         self.engine.domain_changed(Domid::new(domid), &mut outside);
     }
 
     pub fn turn(&mut self, id: ConnectionId) -> Turn {
         let mut outside =
-            Outside { hypervisor: &mut self.domains, daemon: &mut self.log, now: Duration::ZERO };
+            Outside { hypervisor: &mut self.domains, daemon: &mut self.log, now: self.now };
         self.engine.turn(id, &mut outside)
+    }
+
+    /// Lets time pass, but not beyond the engine's next deadline without telling it.
+    pub fn sleep(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let next = self.engine.deadline().filter(|&deadline| deadline <= end);
+            self.now = next.unwrap_or(end).max(self.now);
+            if next.is_none() {
+                return;
+            }
+            self.engine.pass_time(self.now, &mut self.log);
+            self.settle();
+        }
+    }
+
+    /// Gives turns to those who were woken until nobody is.
+    pub fn settle(&mut self) {
+        loop {
+            let ready = self.engine.take_ready();
+            if ready.is_empty() {
+                return;
+            }
+            for id in ready {
+                self.turn(id);
+            }
+        }
+    }
+
+    /// Sends a request that is held back: there is no reply yet.
+    pub fn ask_in_vain(&mut self, id: ConnectionId, t: u32, kind: T, payload: &str) {
+        self.send(id, kind, t, payload.as_bytes());
+        self.turn(id);
+        assert!(self.engine.is_held(id), "{kind:?} {payload:?} is not held back");
+        assert_eq!(self.reply(id), None);
+    }
+
+    /// The reply that came meanwhile.
+    pub fn reply(&mut self, id: ConnectionId) -> Option<String> {
+        self.settle();
+        self.collect(id);
+        let inbox = self.inboxes.entry(id).or_default();
+        let at = inbox.iter().position(|seen| matches!(seen, Seen::Reply(_)))?;
+        match inbox.remove(at) {
+            Seen::Reply(reply) => Some(reply),
+            Seen::Event(..) => None,
+        }
     }
 
     /// Feeds a request without giving a turn.
@@ -150,13 +217,7 @@ impl Host {
     ) -> String {
         self.send(id, kind, t, payload.as_ref());
         self.turn(id);
-        self.collect(id);
-        let inbox = self.inboxes.entry(id).or_default();
-        let at = inbox.iter().position(|seen| matches!(seen, Seen::Reply(_))).expect("a reply");
-        match inbox.remove(at) {
-            Seen::Reply(reply) => reply,
-            Seen::Event(..) => unreachable!(),
-        }
+        self.reply(id).expect("a reply")
     }
 
     /// One request and its reply.

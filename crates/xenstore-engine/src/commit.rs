@@ -1,0 +1,158 @@
+//! How a transaction's private copy becomes everybody's, although others went on.
+//!
+//! Three ways, the cheapest that is possible:
+//!
+//! 1. *Install.* Nobody changed anything: the committed store is still the very one that
+//!    the transaction started from. The private copy takes its place. O(1).
+//! 2. *Graft.* Others made changes, but not where this transaction was. What it made is
+//!    put in place on the store as it is now; see `graft`. O(places touched).
+//! 3. *Replay.* Each recorded request is done again on the store as it is now and its
+//!    answer compared with the one the client was given.
+//!
+//! So a transaction fails only if an answer its client already holds would be another
+//! one now. A transaction that changed nothing always succeeds: its answers are those of
+//! the moment it started.
+//!
+//! The 2009 paper keeps one longest common prefix of all paths read and grafts one
+//! subtree. For every real domain start that prefix is the root. Places one by one cost
+//! no more, and siblings created side by side do not disturb each other.
+
+use std::collections::HashMap;
+
+use xenstore_wire::text::split_string;
+
+use crate::context::Context;
+use crate::graft::graft;
+use crate::operation::{Operation, Reply};
+use crate::refusal::Refusal;
+use crate::store::Store;
+use crate::transaction::{Answer, Changed, Record, Transaction};
+
+/// A transaction that went through.
+pub struct Committed {
+    /// The store as it was just before.
+    pub before: Store,
+    /// What changed, each place once, in the order of the last change there.
+    pub changes: Vec<Changed>,
+    /// How.
+    pub way: Way,
+}
+
+/// How a transaction went through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Its copy became the store.
+    Install,
+    /// What it made was put into the store.
+    Graft,
+    /// It was done again.
+    Replay,
+}
+
+impl Transaction {
+    /// Makes the changes everybody's. If that is impossible, `store` is left as it was and
+    /// the transaction is returned: its client holds an answer that would be another now.
+    ///
+    /// Costs O(1) if nobody changed anything since the start, else what the recorded
+    /// requests cost; never more because the store is large.
+    pub fn commit(
+        self,
+        store: &mut Store,
+        epoch: u64,
+        cx: &mut Context<'_>,
+    ) -> Result<Committed, Box<Self>> {
+        let before = store.clone();
+        if self.changes.is_empty() {
+            return Ok(Committed { before, changes: Vec::new(), way: Way::Install });
+        }
+        let (merged, way) = self.merge(store, epoch, cx)?;
+        *store = merged.work;
+        *cx.ledger = merged.ledger;
+        Ok(Committed { before, changes: last_of_each(merged.changes), way })
+    }
+
+    fn merge(
+        mut self,
+        current: &Store,
+        epoch: u64,
+        cx: &mut Context<'_>,
+    ) -> Result<(Self, Way), Box<Self>> {
+        // What permission lists and limits mean can change without any node (XSA-322).
+        if epoch == self.epoch {
+            if current.same(&self.base) {
+                return Ok((self, Way::Install));
+            }
+            if let Some((work, ledger)) = graft(&self, current, cx) {
+                (self.work, self.ledger) = (work, ledger);
+                return Ok((self, Way::Graft));
+            }
+        }
+        match self.replay(current, epoch, cx) {
+            Some(again) => Ok((again, Way::Replay)),
+            None => Err(Box::new(self)),
+        }
+    }
+
+    /// This transaction as if it had begun on the current store, if every answer is
+    /// still the one that was given.
+    fn replay(&self, current: &Store, epoch: u64, cx: &mut Context<'_>) -> Option<Self> {
+        let mut again = Self::begin(current, epoch, self.expires);
+        for Record { operation, answer } in &self.log {
+            if epoch == self.epoch && operation.is_read() && self.is_untouched(operation, current) {
+                continue;
+            }
+            let now = again.perform(operation, cx).map_err(Refusal::errno);
+            if !is_same_answer(operation, answer, &now) {
+                return None;
+            }
+        }
+        Some(again)
+    }
+
+    /// Whether nobody touched what was read, neither others nor this transaction itself.
+    fn is_untouched(&self, operation: &Operation, current: &Store) -> bool {
+        let name = operation.name();
+        self.base.unchanged(current, &name) && self.base.unchanged(&self.work, &name)
+    }
+
+    /// Moves an open transaction to the store as it is now, as if it began only now and
+    /// its requests came all at once. Not possible if an answer would be another one;
+    /// then it stays what it is.
+    pub fn move_to(&mut self, current: &Store, epoch: u64, cx: &mut Context<'_>) {
+        if let Some(again) = self.replay(current, epoch, cx) {
+            let Self { base, work, ledger, changes, epoch, .. } = again;
+            (self.base, self.work, self.ledger) = (base, work, ledger);
+            (self.changes, self.epoch) = (changes, epoch);
+        }
+    }
+}
+
+/// Whether a client that holds one answer would learn nothing from the other.
+fn is_same_answer(operation: &Operation, held: &Answer, now: &Answer) -> bool {
+    match (operation, held, now) {
+        // A list that the transaction itself changed has another generation each time
+        // the change is made; what it lists is what counts.
+        (Operation::DirectoryPart(..), Ok(Reply::Payload(held)), Ok(Reply::Payload(now))) => {
+            let names = |part| split_string(part).map(|(_generation, names)| names);
+            names(held) == names(now)
+        }
+        _ => held == now,
+    }
+}
+
+/// Each place once, with the last thing that happened there; a removal anywhere in
+/// between is not forgotten, since watches below the place have to hear of it.
+fn last_of_each(changes: Vec<Changed>) -> Vec<Changed> {
+    let mut seen = HashMap::new();
+    let mut kept: Vec<Changed> = Vec::with_capacity(changes.len());
+    for change in changes.into_iter().rev() {
+        if let Some(later) = seen.get(&change.name).and_then(|&at: &usize| kept.get_mut(at)) {
+            later.removed |= change.removed;
+        } else {
+            seen.insert(change.name.clone(), kept.len());
+            kept.push(change);
+        }
+    }
+    kept.reverse();
+    kept
+}

@@ -1,0 +1,199 @@
+//! Where a transaction was, and what change by others it would notice.
+//!
+//! Kept only for transactions that are protected, or will be. It may say yes too often:
+//! then somebody waits in vain for a moment. It must not say no in error.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+
+use xenstore_wire::{Name, Path};
+
+use crate::operation::Operation;
+use crate::store::{Place, Store};
+use crate::transaction::Record;
+
+/// Places kept of one transaction, those above them included: what is beyond is not
+/// protected. 24 bytes each.
+const PLACES: usize = 32_768;
+
+/// The places a transaction was told about.
+///
+/// A place is known by a hash of its path, so it costs the same however long its path is.
+/// That two have the same hash makes somebody wait in vain.
+#[derive(Clone, Debug, Default)]
+pub struct Footprint {
+    places: HashMap<u64, Told>,
+}
+
+/// What was told of a place, beyond whether it exists and who may have it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    value: bool,
+    children: bool,
+}
+
+/// A change of the store, as far as it can make an answer another one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Disturbance {
+    /// This node gets another value.
+    Value(Name),
+    /// This node comes or goes, with all below it.
+    Existence(Path),
+    /// This node gets other permissions; what is created below inherits them.
+    Permissions(Name),
+    /// Nobody knows what.
+    Any,
+}
+
+impl Disturbance {
+    /// What an operation would disturb in a store, if it were granted.
+    pub fn by(operation: &Operation, store: &Store) -> Option<Self> {
+        let name = operation.name();
+        let top = |path: &Path, rest: usize| path.prefix(path.components().count() - rest + 1);
+        match (operation, store.place(&name)) {
+            (Operation::Write(_, value), Place::Found(node)) => {
+                (node.value().value != *value).then_some(Self::Value(name))
+            }
+            (Operation::Write(path, _) | Operation::Mkdir(path), Place::Missing { rest, .. }) => {
+                Some(Self::Existence(top(path, rest.clone().count())))
+            }
+            (Operation::Rm(path), Place::Found(_)) => Some(Self::Existence(path.clone())),
+            (Operation::SetPerms(..), _) => Some(Self::Permissions(name)),
+            _ => None,
+        }
+    }
+}
+
+impl Footprint {
+    /// The footprint of recorded requests.
+    pub fn of(log: &[Record]) -> Self {
+        let mut footprint = Self::default();
+        log.iter().for_each(|record| footprint.note(record));
+        footprint
+    }
+
+    /// Adds a request and its answer.
+    pub fn note(&mut self, record: &Record) {
+        let Record { operation, answer } = record;
+        let granted = answer.is_ok();
+        let lists = matches!(operation, Operation::Directory(_) | Operation::DirectoryPart(..));
+        let told =
+            Told { value: granted && matches!(operation, Operation::Read(_)), children: lists };
+        let mut last = None;
+        for place in places(&operation.name()) {
+            if self.places.len() >= PLACES && !self.places.contains_key(&place) {
+                return;
+            }
+            self.places.entry(place).or_default();
+            last = Some(place);
+        }
+        if let Some(known) = last.and_then(|place| self.places.get_mut(&place)) {
+            known.value |= told.value;
+            known.children |= told.children;
+        }
+    }
+
+    /// Adds all of another.
+    pub fn add(&mut self, other: Self) {
+        if self.places.is_empty() {
+            *self = other;
+            return;
+        }
+        for (place, told) in other.places {
+            if self.places.len() < PLACES || self.places.contains_key(&place) {
+                let known = self.places.entry(place).or_default();
+                known.value |= told.value;
+                known.children |= told.children;
+            }
+        }
+    }
+
+    /// Whether an answer could be another one after a change.
+    pub fn is_disturbed_by(&self, disturbance: &Disturbance) -> bool {
+        let told = |place: Option<u64>| place.and_then(|place| self.places.get(&place));
+        match disturbance {
+            Disturbance::Value(name) => told(places(name).last()).is_some_and(|told| told.value),
+            // Places above those asked about are there too.
+            Disturbance::Permissions(name) => told(places(name).last()).is_some(),
+            Disturbance::Existence(path) => {
+                let name = Name::Node(path.clone());
+                let mut way = places(&name);
+                let depth = path.components().count();
+                let parent = way.nth(depth.saturating_sub(1));
+                told(parent).is_some_and(|told| told.children) || told(way.next()).is_some()
+            }
+            Disturbance::Any => !self.places.is_empty(),
+        }
+    }
+}
+
+/// The place of a name and of all above it, the root first.
+fn places(name: &Name) -> impl Iterator<Item = u64> {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u8(u8::from(matches!(name, Name::Special(_))));
+    let root = hasher.finish();
+    let below = name.components().map(move |component| {
+        hasher.write(component.as_bytes());
+        hasher.write_u8(b'/');
+        hasher.finish()
+    });
+    std::iter::once(root).chain(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Reply;
+
+    fn path(text: &str) -> Path {
+        Path::absolute(text).unwrap()
+    }
+
+    fn footprint(operations: &[Operation]) -> Footprint {
+        let record = |operation: &Operation| Record {
+            operation: operation.clone(),
+            answer: Ok(Reply::Done),
+        };
+        Footprint::of(&operations.iter().map(record).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn value_children_existence_and_permissions_are_told_apart() {
+        let read = footprint(&[Operation::Read(path("/a/b"))]);
+        let listed = footprint(&[Operation::Directory(path("/a/b"))]);
+        let removed = footprint(&[Operation::Rm(path("/a/b"))]);
+        let value = |text| Disturbance::Value(Name::Node(path(text)));
+        let existence = |text| Disturbance::Existence(path(text));
+        let permissions = |text| Disturbance::Permissions(Name::Node(path(text)));
+        let expected = [
+            // The disturbance, and whether a reader, a lister and a remover would notice.
+            (value("/a/b"), [true, false, false]),
+            (value("/a"), [false; 3]),
+            (value("/a/b/c"), [false; 3]),
+            (existence("/a/b/c"), [false, true, false]),
+            (existence("/a/b"), [true; 3]),
+            (existence("/a"), [true; 3]),
+            (existence("/a/c"), [false; 3]),
+            (existence("/a/b/c/d"), [false; 3]),
+            (permissions("/a/b"), [true; 3]),
+            (permissions("/a"), [true; 3]),
+            (permissions("/a/b/c"), [false; 3]),
+            (Disturbance::Any, [true; 3]),
+        ];
+        for (disturbance, notices) in expected {
+            let found = [&read, &listed, &removed].map(|f| f.is_disturbed_by(&disturbance));
+            assert_eq!(found, notices, "{disturbance:?}");
+        }
+        assert!(!Footprint::default().is_disturbed_by(&existence("/a")));
+    }
+
+    #[test]
+    fn it_stops_growing() {
+        let mut footprint = Footprint::default();
+        for number in 0..PLACES + 10 {
+            let operation = Operation::Read(path(&format!("/{number}")));
+            footprint.note(&Record { operation, answer: Ok(Reply::Done) });
+        }
+        assert_eq!(footprint.places.len(), PLACES);
+    }
+}

@@ -1,0 +1,169 @@
+//! The second way to commit: nobody disturbed what a transaction touched, so what it
+//! made of it is put in place.
+//!
+//! Each recorded request is looked at by itself, in the store the transaction began with
+//! and in the store as it is now. Mostly the way to its place leads to a node that both
+//! share; then everything there is the same, by one comparison of addresses. Else what
+//! its answer depends on is compared, value, child list, permissions and existence told
+//! apart: who created a node does not care for its new siblings, who wrote a value
+//! does not care for what it was.
+//!
+//! This does nothing that doing every request again would not do, but does it at once
+//! for what was created with everything below it: a domain's start, 60 requests under
+//! two new directories, merges in a third of the time.
+
+use std::collections::BTreeSet;
+
+use xenstore_tree::Node;
+use xenstore_wire::{Errno, Name, Path};
+
+use crate::context::Context;
+use crate::node::NodeData;
+use crate::operation::Operation;
+use crate::quota::{Ledger, Quota};
+use crate::store::{Place, Store};
+use crate::transaction::{Record, Transaction};
+
+/// The store as `transaction` leaves it and what that costs, if nobody disturbed it.
+pub fn graft(
+    transaction: &Transaction,
+    current: &Store,
+    cx: &mut Context<'_>,
+) -> Option<(Store, Ledger)> {
+    let Transaction { base, work, log, .. } = transaction;
+    let privileged = cx.caller.privileged;
+    let mut created = 0;
+    for record in log {
+        let name = record.operation.name();
+        if !is_undisturbed(record, base, current, privileged) {
+            return None;
+        }
+        if !privileged && !record.operation.is_read() {
+            created += name.components().count();
+        }
+    }
+    // Had its requests come only now, none would have met the limit either.
+    let owned = cx.domains.usage(cx.caller.domid, Quota::Nodes);
+    cx.domains.check(&cx.caller, Quota::Nodes, owned + created as u64).ok()?;
+
+    let mut grafted = current.clone();
+    let mut ledger = Ledger::default();
+    let mut removed = BTreeSet::new();
+    let mut made = BTreeSet::new();
+    for Record { operation, answer } in log {
+        if operation.is_read() || answer.is_err() {
+            continue;
+        }
+        let name = operation.name();
+        match fate(&name, base, work) {
+            Fate::Kept(node) => match operation {
+                Operation::Write(..) => {
+                    grafted.set_value(&name, &node.value().value, &mut ledger, cx.clock);
+                }
+                Operation::SetPerms(..) => {
+                    grafted.set_acl(&name, node.value().acl.clone(), &mut ledger, cx.clock);
+                }
+                _ => {}
+            },
+            Fate::Removed(top) => {
+                removed.insert(top);
+            }
+            Fate::Made(top, born) => {
+                made.insert((born, top));
+            }
+            Fate::Nothing => {}
+        }
+    }
+    for (_, top) in &made {
+        removed.insert(top.clone());
+    }
+    for top in &removed {
+        grafted.remove(top, &mut ledger, cx.clock);
+    }
+    // In the order in which they were made, which is that of listings.
+    for (_, top) in made {
+        grafted.put(&top, work, &mut ledger, cx.clock);
+    }
+    Some((grafted, ledger))
+}
+
+/// Whether a request would be answered in `current` as it was after `base`, all the same
+/// what the transaction itself did before.
+fn is_undisturbed(record: &Record, base: &Store, current: &Store, privileged: bool) -> bool {
+    let Record { operation, answer } = record;
+    // What a domain owns decided.
+    if matches!(answer, Err(Errno::NoSpc)) {
+        return false;
+    }
+    let name = operation.name();
+    if base.unchanged(current, &name) {
+        // What is made where something was removed is made below the next node up.
+        return !matches!(operation, Operation::Rm(_))
+            || same_parent(&name, base, current, privileged);
+    }
+    let (then, now, missing) = match (base.place(&name), current.place(&name)) {
+        (Place::Found(then), Place::Found(now)) => (then, now, false),
+        (
+            Place::Missing { nearest: then, rest },
+            Place::Missing { nearest: now, rest: now_rest },
+        ) if rest.clone().count() == now_rest.clone().count() => (then, now, true),
+        _ => return false,
+    };
+    if then.value().acl != now.value().acl {
+        return false;
+    }
+    let same_node = then.generation() == now.generation();
+    match operation {
+        _ if same_node => missing || !matches!(operation, Operation::Rm(_)),
+        Operation::GetPerms(_) => true,
+        Operation::Read(_) => missing || then.value().value == now.value().value,
+        Operation::Directory(_) | Operation::DirectoryPart(..) | Operation::Rm(_) => missing,
+        // The size of a domain's nodes is limited, names of children included.
+        Operation::Write(..) | Operation::Mkdir(_) | Operation::SetPerms(..) => privileged,
+    }
+}
+
+/// Whether something can be made beside or in place of `name` as it could before.
+fn same_parent(name: &Name, base: &Store, current: &Store, privileged: bool) -> bool {
+    let parent = |store| {
+        let depth = name.components().count().saturating_sub(1);
+        Store::trace(store, name).nth(depth)
+    };
+    match (parent(base), parent(current)) {
+        (Some(then), Some(now)) => {
+            then.value().acl == now.value().acl
+                && (privileged || then.generation() == now.generation())
+        }
+        // Nothing was removed.
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// What became of a place in a transaction.
+enum Fate<'s> {
+    /// There was no node and there is none.
+    Nothing,
+    /// Its node is still that of before, now like this.
+    Kept(&'s Node<NodeData>),
+    /// It is gone with all below this place.
+    Removed(Path),
+    /// It is new with all below this place, whose node was born then.
+    Made(Path, u64),
+}
+
+fn fate<'s>(name: &Name, base: &Store, work: &'s Store) -> Fate<'s> {
+    let mut before = base.trace(name);
+    let mut after = work.trace(name);
+    let mut kept = None;
+    let wanted = name.components().count();
+    for depth in 0..=wanted {
+        match (before.next(), after.next(), name) {
+            (Some(old), Some(new), _) if old.born() == new.born() => kept = Some(new),
+            (_, Some(new), Name::Node(path)) => return Fate::Made(path.prefix(depth), new.born()),
+            (Some(_), None, Name::Node(path)) => return Fate::Removed(path.prefix(depth)),
+            _ => return Fate::Nothing,
+        }
+    }
+    kept.map_or(Fate::Nothing, Fate::Kept)
+}

@@ -1,0 +1,150 @@
+//! Requests that have to wait, and the passing of time.
+//!
+//! A request waits for the sake of somebody's protected transaction (see `protection`).
+//! It is kept beside its connection, and nothing behind it is looked at: replies come in
+//! the order of requests.
+
+use std::time::Duration;
+
+use xenstore_wire::Header;
+
+use crate::acl::Caller;
+use crate::engine::Engine;
+use crate::footprint::Disturbance;
+use crate::ids::ConnectionId;
+use crate::outside::Daemon;
+use crate::protection::{Claim, Protection, Rank};
+use crate::quota::Quota;
+use crate::transaction::Record;
+
+/// A request that waits, or will be answered in its connection's next turn.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub header: Header,
+    pub payload: Box<[u8]>,
+    /// Nothing is to be done before it is woken.
+    pub asleep: bool,
+}
+
+impl Engine {
+    /// When time alone changes something next: [`pass_time`](Self::pass_time) is to be
+    /// called then.
+    pub fn deadline(&self) -> Option<Duration> {
+        let expiry = self.expiries.first().map(|&(at, ..)| at);
+        self.protection.deadline().into_iter().chain(expiry).min()
+    }
+
+    /// Takes note of the time: protection ends, transactions that are open for too long go.
+    /// Who can go on for that is among those [ready](Self::take_ready).
+    pub fn pass_time(&mut self, now: Duration, daemon: &mut dyn Daemon) {
+        self.now = now;
+        for (id, rank) in self.protection.overdue(now) {
+            if let Some(connection) = self.connection(id) {
+                daemon.protection_expired(connection.caller.domid);
+            }
+            self.claims(id, |protection, claim| protection.expire(rank, claim, now));
+        }
+        while let Some(&(at, id, number)) = self.expiries.first() {
+            if at > now {
+                break;
+            }
+            self.expiries.pop_first();
+            self.expire(id, number, daemon);
+        }
+        self.protection.appoint(now);
+        self.wake();
+    }
+
+    fn expire(&mut self, id: ConnectionId, number: u32, daemon: &mut dyn Daemon) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let caller = connection.caller;
+        if connection.transactions.remove(&number).is_none() {
+            return;
+        }
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Transactions, -1);
+        }
+        self.close(id, caller, number);
+        daemon.transaction_expired(caller.domid);
+    }
+
+    /// The connections that waited and can have a turn now, although no byte of theirs
+    /// arrived, in the order they should have it.
+    pub fn take_ready(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Whether a request of this client waits for the end of another's transaction. It
+    /// cannot wait for longer than [`Settings::protection_time`] at a time.
+    ///
+    /// [`Settings::protection_time`]: crate::Settings::protection_time
+    pub fn is_held(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(|connection| connection.is_asleep())
+    }
+
+    /// Has a request wait.
+    pub(crate) fn put_off(&mut self, id: ConnectionId, header: Header, payload: &[u8]) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.held = Some(Held { header, payload: payload.into(), asleep: true });
+        }
+        // It may be its turn already.
+        self.wake();
+    }
+
+    pub(crate) fn wake(&mut self) {
+        for id in self.protection.take_awake() {
+            let held = self.connection_mut(id).and_then(|connection| connection.held.as_mut());
+            if let Some(held) = held.filter(|held| held.asleep) {
+                held.asleep = false;
+                self.ready.push(id);
+            }
+        }
+    }
+
+    /// Whether a request that disturbs so has to wait; takes note if it does.
+    pub(crate) fn holds_back(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        disturbances: &[Disturbance],
+        daemon: &mut dyn Daemon,
+    ) -> bool {
+        let Some(obstacle) = self.protection.obstacle(id, Rank::of(&caller), disturbances) else {
+            return false;
+        };
+        let holder = self.protection.hold(id, obstacle);
+        if let Some(holder) = holder.and_then(|holder| self.connection(holder)) {
+            daemon.held_back(caller.domid, holder.caller.domid);
+        }
+        true
+    }
+
+    /// What a transaction's end would disturb.
+    pub(crate) fn disturbances(&self, log: &[Record]) -> Vec<Disturbance> {
+        let granted = log.iter().filter(|record| record.answer.is_ok());
+        granted.filter_map(|record| Disturbance::by(&record.operation, &self.store)).collect()
+    }
+
+    /// A transaction is over.
+    pub(crate) fn close(&mut self, id: ConnectionId, caller: Caller, number: u32) {
+        let now = self.now;
+        self.claims(id, |protection, claim| {
+            protection.ended(id, Rank::of(&caller), claim, number, now);
+        });
+        self.wake();
+    }
+
+    /// Has something done with what a connection is owed.
+    pub(crate) fn claims<R>(
+        &mut self,
+        id: ConnectionId,
+        act: impl FnOnce(&mut Protection, &mut Claim) -> R,
+    ) -> Option<R> {
+        let mut claim = std::mem::take(&mut self.connection_mut(id)?.claim);
+        let result = act(&mut self.protection, &mut claim);
+        self.connection_mut(id)?.claim = claim;
+        Some(result)
+    }
+}
