@@ -31,17 +31,10 @@ pub struct Config {
     pub process: Process,
     /// What one unprivileged domain may use.
     pub limits: Limits,
-    /// Requests one unprivileged domain may have in one transaction, 0 for no limit.
-    pub transaction_requests: u32,
-    /// How long a transaction may be open, zero for ever.
-    pub transaction_time: Duration,
-    /// How long others are held back at most for a transaction that failed before, zero
-    /// for not at all.
-    pub protection_time: Duration,
+    /// What transactions may do.
+    pub transactions: Transactions,
     /// Which domains there are, and how they are reached.
     pub domains: Domains,
-    /// Let every third commit fail, to test clients.
-    pub test_eagain: bool,
     /// Where and how to log.
     pub logs: Logs,
     /// What was not understood in the configuration file.
@@ -90,6 +83,20 @@ pub struct Process {
     pub notify_socket: Option<OsString>,
     /// Value of [`crate::daemonize::CHILD_VARIABLE`].
     pub daemonized_by: Option<OsString>,
+}
+
+/// What transactions may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transactions {
+    /// Requests of one unprivileged domain in one of them, 0 for no limit.
+    pub requests: u32,
+    /// How long one may be open, zero for ever.
+    pub time: Duration,
+    /// How long others are held back at most for one that failed before, zero for not at
+    /// all.
+    pub protection: Duration,
+    /// Let every third commit fail, to test clients.
+    pub test_eagain: bool,
 }
 
 /// Which domains there are, and how they are reached.
@@ -182,14 +189,24 @@ impl Default for Config {
             },
             process: Process::default(),
             limits: Limits::default(),
-            transaction_requests: Settings::default().transaction_requests,
-            transaction_time: Settings::default().transaction_time,
-            protection_time: Settings::default().protection_time,
+            transactions: Transactions::default(),
             domains: Domains::default(),
-            test_eagain: false,
             logs: Logs::default(),
             problems: Vec::new(),
             notices: Vec::new(),
+        }
+    }
+}
+
+impl Default for Transactions {
+    fn default() -> Self {
+        let Settings { transaction_requests, transaction_time, protection_time, .. } =
+            Settings::default();
+        Self {
+            requests: transaction_requests,
+            time: transaction_time,
+            protection: protection_time,
+            test_eagain: false,
         }
     }
 }
@@ -250,10 +267,10 @@ impl Config {
             // Toolstacks read here what serves them, as with oxenstored.
             served_by: program.to_string_lossy().into_owned(),
             keep_orphans: self.domains.keep_orphans,
-            transaction_requests: self.transaction_requests,
-            transaction_time: self.transaction_time,
-            protection_time: self.protection_time,
-            test_eagain: self.test_eagain,
+            transaction_requests: self.transactions.requests,
+            transaction_time: self.transactions.time,
+            protection_time: self.transactions.protection,
+            test_eagain: self.transactions.test_eagain,
             trace: self.logs.trace.clone(),
         }
     }

@@ -16,6 +16,7 @@ use xenstore_engine::TraceSwitch;
 
 use crate::limits::{QuotaSetting, SoftQuotaSetting, TimeoutSetting};
 
+const TRANSACTIONS: &str = "Transactions";
 const RINGS: &str = "Rings of guests (no effect, this version serves sockets only)";
 
 /// What was asked for on the command line, before any default is applied.
@@ -80,14 +81,26 @@ pub struct Options {
     #[arg(short = 'M', long, value_name = "N", help_heading = "Quotas")]
     pub path_max: Option<u32>,
     /// Any quota by name: nodes, watches, transactions, transaction-nodes,
-    /// node-permissions, path-max, node-size, outstanding, memory. This version keeps
-    /// and shows transaction-nodes, outstanding and memory but does not enforce them.
+    /// node-permissions, path-max, node-size, outstanding, memory. This version bounds
+    /// single transactions by memory, and keeps and shows outstanding without
+    /// enforcing it.
     #[arg(short = 'Q', long, value_name = "NAME=N", help_heading = "Quotas")]
     pub quota: Vec<QuotaSetting>,
     /// From how much on a domain is to be noted: memory. This version keeps and shows
     /// the number only.
     #[arg(short = 'q', long, value_name = "NAME=N", help_heading = "Quotas")]
     pub quota_soft: Vec<SoftQuotaSetting>,
+
+    /// Requests a domain may have in one transaction (0: no limit).
+    #[arg(long, value_name = "N", help_heading = TRANSACTIONS)]
+    pub transaction_requests: Option<u32>,
+    /// How long a transaction may be open (0: for ever). After that it is gone.
+    #[arg(long, value_name = "SECONDS", help_heading = TRANSACTIONS)]
+    pub transaction_time: Option<u32>,
+    /// How long others wait at most for a transaction that failed before, so that it
+    /// does not fail again (0: they never do).
+    #[arg(long, value_name = "MILLISECONDS", help_heading = TRANSACTIONS)]
+    pub protection_time: Option<u32>,
 
     /// Keep the nodes of a domain that is gone, owned by the control domain.
     #[arg(short = 'K', long, help_heading = "Domains")]

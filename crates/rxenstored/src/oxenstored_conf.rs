@@ -120,7 +120,8 @@ fn quota(key: &str, value: &str, config: &mut Config) -> Result<(), KeyError> {
         "quota-maxwatch" => Quota::Watches,
         "quota-transaction" => Quota::Transactions,
         "quota-path-max" => Quota::PathMax,
-        "quota-maxrequests" | "quota-maxoutstanding" | "quota-maxwatchevents" => {
+        "quota-maxrequests" => return set(&mut config.transactions.requests, number(value)),
+        "quota-maxoutstanding" | "quota-maxwatchevents" => {
             return number(value).map(|_| ());
         }
         _ => return Err(KeyError::Unknown),
@@ -169,7 +170,7 @@ fn log_file(setting: &str, value: &str, log: &mut LogFileSettings) -> Result<(),
 fn other(key: &str, value: &str, config: &mut Config) -> Result<(), KeyError> {
     match key {
         "pid-file" => set(&mut config.paths.pid_file, path(value).map(Some)),
-        "test-eagain" => set(&mut config.test_eagain, boolean(value)),
+        "test-eagain" => set(&mut config.transactions.test_eagain, boolean(value)),
         "xenstored-kva" => set(&mut config.domains.ring_file, path(value)),
         "xenstored-port" => set(&mut config.domains.port_file, path(value)),
         _ => without_effect(key, value, config),

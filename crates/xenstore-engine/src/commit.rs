@@ -156,3 +156,6 @@ fn last_of_each(changes: Vec<Changed>) -> Vec<Changed> {
     kept.reverse();
     kept
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,7 @@ impl Default for Settings {
             served_by: String::new(),
             keep_orphans: false,
             transaction_requests: 4096,
-            transaction_time: Duration::from_secs(600),
+            transaction_time: Duration::from_mins(10),
             protection_time: Duration::from_millis(500),
             test_eagain: false,
             trace: BTreeSet::from([TraceSwitch::Objects, TraceSwitch::Io]),

@@ -60,6 +60,10 @@ impl Engine {
             if matches!(name, Name::Special(_)) {
                 continue;
             }
+            let concerned = self.watches.concerned(name);
+            if concerned.is_empty() && !change.removed {
+                continue;
+            }
             let old = before.get(name);
             if old.is_none() && self.store.get(name).is_none() {
                 // Made and removed inside: nothing changed for anybody else.
@@ -69,7 +73,7 @@ impl Engine {
                 self.tell_removed(name, old, &mut told, daemon);
             }
             let seen: Vec<_> = before.acls(name).chain(self.store.acls(name)).collect();
-            for watch in self.watches.concerned(name) {
+            for watch in concerned {
                 if !removes || told.insert((watch, name.clone())) {
                     self.tell(watch, name, &seen, daemon);
                 }

@@ -12,9 +12,9 @@ use crate::operation::Operation;
 use crate::store::{Place, Store};
 use crate::transaction::Record;
 
-/// Places kept of one transaction, those above them included: what is beyond is not
-/// protected. 24 bytes each.
-const PLACES: usize = 32_768;
+/// Places kept of one transaction of a guest, those above them included; what is beyond is
+/// not protected. Room for 1024 nodes, which is the quota, eight names deep; 320 KiB.
+const GUEST_PLACES: usize = 8192;
 
 /// The places a transaction was told about.
 ///
@@ -23,6 +23,8 @@ const PLACES: usize = 32_768;
 #[derive(Clone, Debug, Default)]
 pub struct Footprint {
     places: HashMap<u64, Told>,
+    /// How many there may be; the privileged may have any number.
+    most: Option<usize>,
 }
 
 /// What was told of a place, beyond whether it exists and who may have it.
@@ -65,29 +67,29 @@ impl Disturbance {
 }
 
 impl Footprint {
-    /// The footprint of recorded requests.
-    pub fn of(log: &[Record]) -> Self {
-        let mut footprint = Self::default();
-        log.iter().for_each(|record| footprint.note(record));
-        footprint
+    /// That of a transaction in which nothing was asked yet.
+    pub fn new(privileged: bool) -> Self {
+        Self { places: HashMap::new(), most: (!privileged).then_some(GUEST_PLACES) }
     }
 
     /// Adds a request and its answer.
     pub fn note(&mut self, record: &Record) {
         let Record { operation, answer } = record;
-        let granted = answer.is_ok();
-        let lists = matches!(operation, Operation::Directory(_) | Operation::DirectoryPart(..));
-        let told =
-            Told { value: granted && matches!(operation, Operation::Read(_)), children: lists };
-        let mut last = None;
-        for place in places(&operation.name()) {
-            if self.places.len() >= PLACES && !self.places.contains_key(&place) {
-                return;
-            }
-            self.places.entry(place).or_default();
-            last = Some(place);
+        let told = Told {
+            value: answer.is_ok() && matches!(operation, Operation::Read(_)),
+            children: matches!(operation, Operation::Directory(_) | Operation::DirectoryPart(..)),
+        };
+        let name = operation.name();
+        let depth = name.components().count();
+        for (index, place) in places(&name).enumerate() {
+            self.tell(place, if index == depth { told } else { Told::default() });
         }
-        if let Some(known) = last.and_then(|place| self.places.get_mut(&place)) {
+    }
+
+    fn tell(&mut self, place: u64, told: Told) {
+        if self.most.is_none_or(|most| self.places.len() < most) || self.places.contains_key(&place)
+        {
+            let known = self.places.entry(place).or_default();
             known.value |= told.value;
             known.children |= told.children;
         }
@@ -97,14 +99,8 @@ impl Footprint {
     pub fn add(&mut self, other: Self) {
         if self.places.is_empty() {
             *self = other;
-            return;
-        }
-        for (place, told) in other.places {
-            if self.places.len() < PLACES || self.places.contains_key(&place) {
-                let known = self.places.entry(place).or_default();
-                known.value |= told.value;
-                known.children |= told.children;
-            }
+        } else {
+            other.places.into_iter().for_each(|(place, told)| self.tell(place, told));
         }
     }
 
@@ -154,7 +150,9 @@ mod tests {
             operation: operation.clone(),
             answer: Ok(Reply::Done),
         };
-        Footprint::of(&operations.iter().map(record).collect::<Vec<_>>())
+        let mut footprint = Footprint::new(true);
+        operations.iter().map(record).for_each(|record| footprint.note(&record));
+        footprint
     }
 
     #[test]
@@ -188,12 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn it_stops_growing() {
-        let mut footprint = Footprint::default();
-        for number in 0..PLACES + 10 {
+    fn that_of_a_guest_stops_growing() {
+        let (mut guest, mut tool) = (Footprint::new(false), Footprint::new(true));
+        for number in 0..GUEST_PLACES + 10 {
             let operation = Operation::Read(path(&format!("/{number}")));
-            footprint.note(&Record { operation, answer: Ok(Reply::Done) });
+            let record = Record { operation, answer: Ok(Reply::Done) };
+            guest.note(&record);
+            tool.note(&record);
         }
-        assert_eq!(footprint.places.len(), PLACES);
+        assert_eq!(guest.places.len(), GUEST_PLACES);
+        assert_eq!(tool.places.len(), GUEST_PLACES + 11);
     }
 }

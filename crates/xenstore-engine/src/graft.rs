@@ -9,8 +9,8 @@
 //! does not care for what it was.
 //!
 //! This does nothing that doing every request again would not do, but does it at once
-//! for what was created with everything below it: a domain's start, 60 requests under
-//! two new directories, merges in a third of the time.
+//! for what was created with everything below it: 60 requests under a new directory take
+//! 3 µs in the place of 50 (`examples/costs.rs`).
 
 use std::collections::BTreeSet;
 
@@ -32,29 +32,33 @@ pub fn graft(
 ) -> Option<(Store, Ledger)> {
     let Transaction { base, work, log, .. } = transaction;
     let privileged = cx.caller.privileged;
-    let mut created = 0;
-    for record in log {
-        let name = record.operation.name();
-        if !is_undisturbed(record, base, current, privileged) {
-            return None;
-        }
-        if !privileged && !record.operation.is_read() {
-            created += name.components().count();
-        }
-    }
-    // Had its requests come only now, none would have met the limit either.
-    let owned = cx.domains.usage(cx.caller.domid, Quota::Nodes);
-    cx.domains.check(&cx.caller, Quota::Nodes, owned + created as u64).ok()?;
-
     let mut grafted = current.clone();
     let mut ledger = Ledger::default();
     let mut removed = BTreeSet::new();
     let mut made = BTreeSet::new();
+    let mut created = 0;
+    // A place where there was nothing and is nothing: all there is this transaction's own.
+    let mut own: Option<Path> = None;
     for Record { operation, answer } in log {
+        let name = operation.name();
+        // What a domain owns decided.
+        if matches!(answer, Err(Errno::NoSpc)) {
+            return None;
+        }
+        if !privileged && !operation.is_read() {
+            created += name.components().count();
+        }
+        if let (Name::Node(path), Some(own)) = (&name, &own)
+            && path.depth_below(own).is_some()
+        {
+            continue;
+        }
+        if !is_undisturbed(operation, base, current, privileged) {
+            return None;
+        }
         if operation.is_read() || answer.is_err() {
             continue;
         }
-        let name = operation.name();
         match fate(&name, base, work) {
             Fate::Kept(node) => match operation {
                 Operation::Write(..) => {
@@ -68,15 +72,20 @@ pub fn graft(
             Fate::Removed(top) => {
                 removed.insert(top);
             }
+            Fate::Replaced(top, born) => {
+                removed.insert(top.clone());
+                made.insert((born, top));
+            }
             Fate::Made(top, born) => {
+                own = Some(top.clone());
                 made.insert((born, top));
             }
             Fate::Nothing => {}
         }
     }
-    for (_, top) in &made {
-        removed.insert(top.clone());
-    }
+    // Had its requests come only now, none would have met the limit either.
+    let owned = cx.domains.usage(cx.caller.domid, Quota::Nodes);
+    cx.domains.check(&cx.caller, Quota::Nodes, owned + created as u64).ok()?;
     for top in &removed {
         grafted.remove(top, &mut ledger, cx.clock);
     }
@@ -89,12 +98,7 @@ pub fn graft(
 
 /// Whether a request would be answered in `current` as it was after `base`, all the same
 /// what the transaction itself did before.
-fn is_undisturbed(record: &Record, base: &Store, current: &Store, privileged: bool) -> bool {
-    let Record { operation, answer } = record;
-    // What a domain owns decided.
-    if matches!(answer, Err(Errno::NoSpc)) {
-        return false;
-    }
+fn is_undisturbed(operation: &Operation, base: &Store, current: &Store, privileged: bool) -> bool {
     let name = operation.name();
     if base.unchanged(current, &name) {
         // What is made where something was removed is made below the next node up.
@@ -148,7 +152,9 @@ enum Fate<'s> {
     Kept(&'s Node<NodeData>),
     /// It is gone with all below this place.
     Removed(Path),
-    /// It is new with all below this place, whose node was born then.
+    /// It is new with all below this place, where something was; born then.
+    Replaced(Path, u64),
+    /// It is new with all below this place, where nothing was; born then.
     Made(Path, u64),
 }
 
@@ -160,7 +166,12 @@ fn fate<'s>(name: &Name, base: &Store, work: &'s Store) -> Fate<'s> {
     for depth in 0..=wanted {
         match (before.next(), after.next(), name) {
             (Some(old), Some(new), _) if old.born() == new.born() => kept = Some(new),
-            (_, Some(new), Name::Node(path)) => return Fate::Made(path.prefix(depth), new.born()),
+            (Some(_), Some(new), Name::Node(path)) => {
+                return Fate::Replaced(path.prefix(depth), new.born());
+            }
+            (None, Some(new), Name::Node(path)) => {
+                return Fate::Made(path.prefix(depth), new.born());
+            }
             (Some(_), None, Name::Node(path)) => return Fate::Removed(path.prefix(depth)),
             _ => return Fate::Nothing,
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use xenstore_wire::Header;
 
 use crate::acl::Caller;
+use crate::connection::Connection;
 use crate::engine::Engine;
 use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
@@ -81,7 +82,7 @@ impl Engine {
     ///
     /// [`Settings::protection_time`]: crate::Settings::protection_time
     pub fn is_held(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| connection.is_asleep())
+        self.connection(id).is_some_and(Connection::is_asleep)
     }
 
     /// Has a request wait.

@@ -131,12 +131,15 @@ impl Protection {
     }
 
     /// Takes note that a connection lost a transaction that consisted of this.
-    pub fn lost(&mut self, claim: &mut Claim, log: &[Record]) {
+    pub fn lost(&mut self, rank: Rank, claim: &mut Claim, log: &[Record]) {
         if self.time.is_zero() {
             return;
         }
         claim.owed = claim.owed.saturating_add(1);
-        claim.footprint = Footprint::of(log);
+        claim.footprint = Footprint::new(rank == Rank::Privileged);
+        for record in log {
+            claim.footprint.note(record);
+        }
         claim.age.get_or_insert_with(|| {
             self.last_age += 1;
             self.last_age
@@ -290,19 +293,17 @@ impl Protection {
         }
     }
 
-    /// When time alone changes something next.
+    /// When time alone changes something next. A look at all who wait, if nobody has a
+    /// tenure.
     pub fn deadline(&self) -> Option<Duration> {
-        [&self.privileged, &self.guests]
-            .into_iter()
-            .filter_map(|queue| match &queue.tenure {
-                Some(tenure) => Some(tenure.since + self.time),
-                None => {
-                    let rested =
-                        queue.waiting.values().map(|&(_, rests_until)| rests_until).min()?;
-                    Some(rested.max(queue.free_from))
-                }
-            })
-            .min()
+        let next = |queue: &Queue| {
+            if let Some(tenure) = &queue.tenure {
+                return Some(tenure.since + self.time);
+            }
+            let rested = queue.waiting.values().map(|&(_, rests_until)| rests_until).min()?;
+            Some(rested.max(queue.free_from))
+        };
+        [&self.privileged, &self.guests].into_iter().filter_map(next).min()
     }
 }
 

@@ -297,10 +297,14 @@ impl Engine {
         let protected = self.protection.protects(id, Rank::of(&caller), transaction);
         let (most_requests, epoch) = (self.most_requests, self.epoch);
         let (store, mut context) = self.context(caller);
-        if protected && !open.base.unchanged(store, &operation.name()) {
+        let moves = protected && !open.base.unchanged(store, &operation.name());
+        if moves {
             open.move_to(store, epoch, &mut context);
         }
         let result = open.execute(operation, most_requests, &mut context);
+        if moves {
+            self.effort += open.requests();
+        }
         if let (true, Some(record)) = (protected, open.log.last()) {
             self.protection.note(id, Rank::of(&caller), record);
         }
@@ -412,7 +416,8 @@ impl Engine {
                 Ok(Reply::Done.into())
             }
             Err(lost) => {
-                self.claims(id, |protection, claim| protection.lost(claim, &lost.log));
+                let rank = Rank::of(&caller);
+                self.claims(id, |protection, claim| protection.lost(rank, claim, &lost.log));
                 self.observe(id, number, outside.daemon, &Incident::Conflict);
                 Err(Errno::Again.into())
             }

@@ -299,14 +299,14 @@ impl Store {
         };
         let length = name.as_str().len();
         let own = name.components().last().unwrap_or_default();
-        let mut charge = |data: &NodeData, sign: fn(Charge) -> Charge| {
+        let mut book = |data: &NodeData, sign: fn(Charge) -> Charge| {
             let NodeData { acl, value } = data;
             ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
         };
         tree.update(name.components(), clock.tick(), |data| {
-            charge(data, |charge| -charge);
+            book(data, |charge| -charge);
             change(data);
-            charge(data, |charge| charge);
+            book(data, |charge| charge);
         });
     }
 

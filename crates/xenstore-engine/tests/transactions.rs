@@ -105,6 +105,24 @@ fn an_inherited_permission_is_an_answer_too() {
     assert_eq!(host.commit(a, t), "EAGAIN");
 }
 
+/// Whether a domain's node has room for one child more is part of the answer, and others
+/// can have filled it.
+#[test]
+fn room_among_siblings_is_an_answer_too() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.write(tool, "/g", "");
+    host.chmod(tool, "/g", "n5");
+    assert_eq!(host.ask(tool, T::SetQuota, "5\0node-size\x00100\0"), "OK");
+    assert_eq!(host.write(guest, "/g/a", "v"), "OK");
+    let t = host.begin(guest);
+    assert_eq!(host.ask_in(guest, t, T::Rm, "/g/a\0"), "OK");
+    assert_eq!(host.ask_in(guest, t, T::Write, "/g/a\0w"), "OK");
+    host.write(tool, &format!("/g/{}", "x".repeat(90)), "");
+    assert_eq!(host.commit(guest, t), "EAGAIN");
+    host.check();
+}
+
 /// Creating what exists changes nothing, unless it is gone by the time of the commit.
 #[test]
 fn a_merge_tells_of_what_it_really_changed() {

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 use xenstore_engine::Quota;
@@ -114,6 +115,7 @@ impl Config {
         self.process.foreground = options.no_fork;
         self.process.output_pid = options.output_pid;
         self.apply_limits(options);
+        self.apply_transaction_options(options);
         self.domains.hypervisor = !options.no_domain_init;
         self.domains.keep_orphans = options.keep_orphans;
         self.domains.control_domid = options.priv_domid;
@@ -139,6 +141,19 @@ impl Config {
         }
         if let Some(soft) = options.quota_soft.last() {
             limits::set(&mut self.limits, Quota::SoftMemory, soft.0);
+        }
+    }
+
+    fn apply_transaction_options(&mut self, options: &Options) {
+        let transactions = &mut self.transactions;
+        if let Some(requests) = options.transaction_requests {
+            transactions.requests = requests;
+        }
+        if let Some(seconds) = options.transaction_time {
+            transactions.time = Duration::from_secs(seconds.into());
+        }
+        if let Some(milliseconds) = options.protection_time {
+            transactions.protection = Duration::from_millis(milliseconds.into());
         }
     }
 
@@ -272,6 +287,11 @@ mod tests {
         assert!(settings.keep_orphans && settings.test_eagain);
         assert_eq!(settings.privileged.get(), 3);
         assert_eq!(settings.limits.get(Quota::SoftMemory), 9);
+        let times = "--transaction-time 7 --protection-time 8";
+        let settings = config("quota-maxrequests = 1024", times).engine_settings();
+        assert_eq!(settings.transaction_requests, 1024);
+        assert_eq!(settings.transaction_time, Duration::from_secs(7));
+        assert_eq!(settings.protection_time, Duration::from_millis(8));
     }
 
     #[test]
