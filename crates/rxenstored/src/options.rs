@@ -93,14 +93,14 @@ pub struct Options {
 
     /// Requests a domain may have in one transaction (0: no limit).
     #[arg(long, value_name = "N", help_heading = TRANSACTIONS)]
-    pub transaction_requests: Option<u32>,
+    pub requests_per_transaction: Option<u32>,
     /// How long a transaction may be open (0: for ever). After that it is gone.
     #[arg(long, value_name = "SECONDS", help_heading = TRANSACTIONS)]
-    pub transaction_time: Option<u32>,
+    pub longest_transaction: Option<u32>,
     /// How long others wait at most for a transaction that failed before, so that it
     /// does not fail again (0: they never do).
     #[arg(long, value_name = "MILLISECONDS", help_heading = TRANSACTIONS)]
-    pub protection_time: Option<u32>,
+    pub longest_protection: Option<u32>,
 
     /// Keep the nodes of a domain that is gone, owned by the control domain.
     #[arg(short = 'K', long, help_heading = "Domains")]

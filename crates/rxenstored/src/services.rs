@@ -107,7 +107,7 @@ impl Daemon for Services {
     }
 
     fn protection_expired(&mut self, holder: Domid) {
-        let what = "protection-time";
+        let what = "longest-protection";
         if let Some(suppressed) = self.limit_messages.check((holder, what), Instant::now()) {
             tracing::warn!(
                 domid = holder.get(),
@@ -118,7 +118,7 @@ impl Daemon for Services {
     }
 
     fn transaction_expired(&mut self, domid: Domid) {
-        let what = "transaction-time";
+        let what = "longest-transaction";
         if let Some(suppressed) = self.limit_messages.check((domid, what), Instant::now()) {
             tracing::warn!(domid = domid.get(), suppressed, "a transaction was open too long");
         }

@@ -104,24 +104,31 @@ fn is_hangup(error: &io::Error) -> bool {
 /// The engine without a daemon around it: the fastest target there is.
 #[derive(Clone, Debug)]
 pub struct InProcess {
-    engine: Rc<RefCell<Engine>>,
+    world: Rc<RefCell<World>>,
+}
+
+#[derive(Debug)]
+struct World {
+    engine: Engine,
+    now: Duration,
 }
 
 impl Default for InProcess {
     fn default() -> Self {
-        Self { engine: Rc::new(RefCell::new(Engine::new(&Settings::default()))) }
+        let world = World { engine: Engine::new(&Settings::default()), now: Duration::ZERO };
+        Self { world: Rc::new(RefCell::new(world)) }
     }
 }
 
 impl Target for InProcess {
     fn connect(&self) -> Box<dyn Link> {
-        let id = self.engine.borrow_mut().connect_socket(&mut Silent);
-        Box::new(EngineLink { engine: self.engine.clone(), id, received: Vec::new(), open: true })
+        let id = self.world.borrow_mut().engine.connect_socket(&mut Silent);
+        Box::new(EngineLink { world: self.world.clone(), id, received: Vec::new(), open: true })
     }
 }
 
 struct EngineLink {
-    engine: Rc<RefCell<Engine>>,
+    world: Rc<RefCell<World>>,
     id: ConnectionId,
     received: Vec<u8>,
     open: bool,
@@ -129,19 +136,25 @@ struct EngineLink {
 
 impl Link for EngineLink {
     fn send(&mut self, bytes: &[u8]) {
-        let mut engine = self.engine.borrow_mut();
+        let World { engine, now } = &mut *self.world.borrow_mut();
         engine.receive(self.id, bytes);
-        let (mut hypervisor, mut daemon) = (NoHypervisor, Silent);
-        let mut outside =
-            Outside { hypervisor: &mut hypervisor, daemon: &mut daemon, now: Duration::ZERO };
         loop {
+            let (mut hypervisor, mut daemon) = (NoHypervisor, Silent);
+            let mut outside =
+                Outside { hypervisor: &mut hypervisor, daemon: &mut daemon, now: *now };
             match engine.turn(self.id, &mut outside) {
                 Turn::More => {}
-                Turn::Idle => break,
                 Turn::Broken => {
                     self.open = false;
                     break;
                 }
+                // Nobody else asks for anything before this is answered, so whoever holds
+                // it back is silent until its time is up.
+                Turn::Idle if engine.is_held(self.id) => {
+                    *now = engine.deadline().expect("who waits, waits for a time");
+                    engine.pass_time(*now, &mut Silent);
+                }
+                Turn::Idle => break,
             }
         }
         // The list of those with output is for a daemon's loop; here each looks itself.
@@ -149,7 +162,7 @@ impl Link for EngineLink {
     }
 
     fn receive(&mut self) -> Option<Message> {
-        let mut engine = self.engine.borrow_mut();
+        let engine = &mut self.world.borrow_mut().engine;
         loop {
             let output = engine.output(self.id).to_vec();
             if output.is_empty() {
@@ -166,6 +179,6 @@ impl Link for EngineLink {
 
 impl Drop for EngineLink {
     fn drop(&mut self) {
-        self.engine.borrow_mut().disconnect(self.id, &mut Silent);
+        self.world.borrow_mut().engine.disconnect(self.id, &mut Silent);
     }
 }

@@ -146,13 +146,13 @@ impl Config {
 
     fn apply_transaction_options(&mut self, options: &Options) {
         let transactions = &mut self.transactions;
-        if let Some(requests) = options.transaction_requests {
+        if let Some(requests) = options.requests_per_transaction {
             transactions.requests = requests;
         }
-        if let Some(seconds) = options.transaction_time {
+        if let Some(seconds) = options.longest_transaction {
             transactions.time = Duration::from_secs(seconds.into());
         }
-        if let Some(milliseconds) = options.protection_time {
+        if let Some(milliseconds) = options.longest_protection {
             transactions.protection = Duration::from_millis(milliseconds.into());
         }
     }
@@ -287,7 +287,7 @@ mod tests {
         assert!(settings.keep_orphans && settings.test_eagain);
         assert_eq!(settings.privileged.get(), 3);
         assert_eq!(settings.limits.get(Quota::SoftMemory), 9);
-        let times = "--transaction-time 7 --protection-time 8";
+        let times = "--longest-transaction 7 --longest-protection 8";
         let settings = config("quota-maxrequests = 1024", times).engine_settings();
         assert_eq!(settings.transaction_requests, 1024);
         assert_eq!(settings.transaction_time, Duration::from_secs(7));
