@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops there")]
 
 pub mod client;
+pub mod process;
 
 use std::fs;
 use std::io::Read;
