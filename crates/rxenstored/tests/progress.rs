@@ -11,7 +11,7 @@ use support::process::Process;
 use support::{Host, eventually};
 
 /// Time enough for a test on a machine that does other things.
-const PATIENT: &[&str] = &["--longest-protection", "20000"];
+const PATIENT: &[&str] = &["--longest-protection", "600000"];
 
 /// Counts up what is at `/count` in a transaction; how often it had to try.
 fn count_up(client: &mut Client) -> u64 {
