@@ -104,7 +104,7 @@ impl Engine {
                 domain.ok_or(Errno::NoEnt)?.limits.insert(quota, value);
             }
         }
-        self.epoch += 1;
+        self.limits_epoch += 1;
         Ok(Reply::Done)
     }
 }

@@ -55,30 +55,20 @@ impl Transaction {
     ///
     /// Costs O(1) if nobody changed anything since the start, else what the recorded
     /// requests cost; never more because the store is large.
-    pub fn commit(
-        self,
-        store: &mut Store,
-        epoch: u64,
-        cx: &mut Context<'_>,
-    ) -> Result<Committed, Box<Self>> {
+    pub fn commit(self, store: &mut Store, cx: &mut Context<'_>) -> Result<Committed, Box<Self>> {
         let before = store.clone();
         if self.changes.is_empty() {
             return Ok(Committed { before, changes: Vec::new(), way: Way::Install });
         }
-        let (merged, way) = self.merge(store, epoch, cx)?;
+        let (merged, way) = self.merge(store, cx)?;
         *store = merged.work;
         *cx.ledger = merged.ledger;
         Ok(Committed { before, changes: last_of_each(merged.changes), way })
     }
 
-    fn merge(
-        mut self,
-        current: &Store,
-        epoch: u64,
-        cx: &mut Context<'_>,
-    ) -> Result<(Self, Way), Box<Self>> {
+    fn merge(mut self, current: &Store, cx: &mut Context<'_>) -> Result<(Self, Way), Box<Self>> {
         // What permission lists and limits mean can change without any node (XSA-322).
-        if epoch == self.epoch {
+        if cx.epoch == self.epoch {
             if current.same(&self.base) {
                 return Ok((self, Way::Install));
             }
@@ -87,7 +77,7 @@ impl Transaction {
                 return Ok((self, Way::Graft));
             }
         }
-        match self.replay(current, epoch, cx) {
+        match self.replay(current, cx) {
             Some(again) => Ok((again, Way::Replay)),
             None => Err(Box::new(self)),
         }
@@ -95,10 +85,11 @@ impl Transaction {
 
     /// This transaction as if it had begun on the current store, if every answer is
     /// still the one that was given.
-    fn replay(&self, current: &Store, epoch: u64, cx: &mut Context<'_>) -> Option<Self> {
-        let mut again = Self::begin(current, epoch, self.expires);
+    fn replay(&self, current: &Store, cx: &mut Context<'_>) -> Option<Self> {
+        let mut again = Self::begin(current, cx.epoch, self.expires);
         for Record { operation, answer } in &self.log {
-            if epoch == self.epoch && operation.is_read() && self.is_untouched(operation, current) {
+            let same_epoch = cx.epoch == self.epoch;
+            if same_epoch && operation.is_read() && self.is_untouched(operation, current) {
                 continue;
             }
             let now = again.perform(operation, cx).map_err(Refusal::errno);
@@ -118,8 +109,8 @@ impl Transaction {
     /// Moves an open transaction to the store as it is now, as if it began only now and
     /// its requests came all at once. Not possible if an answer would be another one;
     /// then it stays what it is.
-    pub fn move_to(&mut self, current: &Store, epoch: u64, cx: &mut Context<'_>) {
-        if let Some(again) = self.replay(current, epoch, cx) {
+    pub fn move_to(&mut self, current: &Store, cx: &mut Context<'_>) {
+        if let Some(again) = self.replay(current, cx) {
             let Self { base, work, ledger, changes, epoch, .. } = again;
             (self.base, self.work, self.ledger) = (base, work, ledger);
             (self.changes, self.epoch) = (changes, epoch);

@@ -8,6 +8,9 @@ use crate::quota::Ledger;
 /// What an operation needs to know beside the store.
 pub struct Context<'a> {
     pub caller: Caller,
+    /// Not the same after something that changes the caller's answers without touching a
+    /// node.
+    pub epoch: u64,
     pub domains: &'a Domains,
     /// Charges not yet booked: this request's, or its transaction's so far.
     pub ledger: &'a mut Ledger,

@@ -170,7 +170,7 @@ impl Engine {
         match decimal(value) {
             Ok(limit @ 1..) if i32::try_from(limit).is_ok() => {
                 self.domains.defaults.set(quota, limit);
-                self.epoch += 1;
+                self.limits_epoch += 1;
                 Ok(Reply::Done)
             }
             _ => Err(Errno::Inval.into()),

@@ -106,9 +106,11 @@ pub struct Engine {
     /// Commits until the next that fails for the sake of a test, if any shall.
     pub(crate) commits_until_failure: Option<u32>,
     pub(crate) watches: Watches,
-    /// Counts what changes the answer to requests without touching a node: the death of a
-    /// domain, a new target, a new limit.
-    pub(crate) epoch: u64,
+    /// Counts what gives permission lists another meaning without touching a node: the
+    /// death of a domain, a new target.
+    pub(crate) rights_epoch: u64,
+    /// Counts new limits.
+    pub(crate) limits_epoch: u64,
     /// Which parts of the trace are on, for `CONTROL log` to show.
     pub(crate) trace: BTreeSet<TraceSwitch>,
     connections: Vec<Option<Connection>>,
@@ -145,7 +147,8 @@ impl Engine {
             now: Duration::ZERO,
             commits_until_failure: settings.test_eagain.then_some(2),
             watches: Watches::default(),
-            epoch: 0,
+            rights_epoch: 0,
+            limits_epoch: 0,
             trace: settings.trace.clone(),
             connections: Vec::new(),
             vacant: Vec::new(),
@@ -371,10 +374,17 @@ impl Engine {
         })
     }
 
+    /// A number that grows with whatever changes the answers this caller gets without
+    /// touching a node. The privileged have no limits.
+    pub(crate) fn epoch(&self, caller: Caller) -> u64 {
+        self.rights_epoch + if caller.privileged { 0 } else { self.limits_epoch }
+    }
+
     /// The committed store, and all that an operation needs beside it.
     pub(crate) fn context(&mut self, caller: Caller) -> (&mut Store, Context<'_>) {
         let context = Context {
             caller,
+            epoch: self.epoch(caller),
             domains: &self.domains,
             ledger: &mut self.ledger,
             clock: &mut self.clock,

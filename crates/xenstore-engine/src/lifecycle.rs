@@ -109,7 +109,7 @@ impl Engine {
         if let Some(connection) = self.connection_mut(id) {
             connection.caller.target = Some(target);
         }
-        self.epoch += 1;
+        self.rights_epoch += 1;
         Ok(Reply::Done)
     }
 
@@ -162,7 +162,7 @@ impl Engine {
         }
         self.forget_target(domid);
         outside.hypervisor.disconnect(domid);
-        self.epoch += 1;
+        self.rights_epoch += 1;
         if introduced {
             self.tell_domain(DomainEvent::Released, domid, outside.daemon);
         }

@@ -295,11 +295,11 @@ impl Engine {
         let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&transaction));
         let mut open = taken.ok_or(Errno::NoEnt)?;
         let protected = self.protection.protects(id, Rank::of(&caller), transaction);
-        let (most_requests, epoch) = (self.most_requests, self.epoch);
+        let most_requests = self.most_requests;
         let (store, mut context) = self.context(caller);
         let moves = protected && !open.base.unchanged(store, &operation.name());
         if moves {
-            open.move_to(store, epoch, &mut context);
+            open.move_to(store, &mut context);
         }
         let result = open.execute(operation, most_requests, &mut context);
         if moves {
@@ -343,7 +343,7 @@ impl Engine {
             return Err(Hindrance::Held);
         }
         let expires = now + self.transaction_time;
-        let begun = Transaction::begin(&self.store, self.epoch, expires);
+        let begun = Transaction::begin(&self.store, self.epoch(caller), expires);
         let connection = self.connection_mut(id).ok_or(Errno::Io)?;
         let number = connection.next_transaction();
         connection.transactions.insert(number, begun);
@@ -403,10 +403,9 @@ impl Engine {
             self.observe(id, number, outside.daemon, &Incident::Conflict);
             return Err(Errno::Again.into());
         }
-        let epoch = self.epoch;
         self.effort += open.requests();
         let (store, mut context) = self.context(caller);
-        match open.commit(store, epoch, &mut context) {
+        match open.commit(store, &mut context) {
             Ok(committed) => {
                 self.claims(id, |_, claim| claim.rest());
                 self.domains.book(&mut self.ledger);

@@ -41,8 +41,7 @@ pub struct Transaction {
     pub(crate) log: Vec<Record>,
     /// What was changed, in order.
     pub(crate) changes: Vec<Changed>,
-    /// The engine's epoch when it began: it ends when permission lists come to mean
-    /// something else, or limits are set.
+    /// The epoch in which it began.
     pub(crate) epoch: u64,
     /// When it will have been open for too long.
     pub(crate) expires: Duration,
@@ -163,5 +162,12 @@ impl Changed {
 
 /// The same context, charging another account.
 fn with_ledger<'a>(cx: &'a mut Context<'_>, ledger: &'a mut Ledger) -> Context<'a> {
-    Context { caller: cx.caller, domains: cx.domains, ledger, clock: cx.clock, listing: cx.listing }
+    Context {
+        caller: cx.caller,
+        epoch: cx.epoch,
+        domains: cx.domains,
+        ledger,
+        clock: cx.clock,
+        listing: cx.listing,
+    }
 }

@@ -97,7 +97,7 @@ impl World {
     ) -> (R, Ledger) {
         let Self { domains, clock, listing, store } = self;
         let mut ledger = Ledger::default();
-        let mut cx = Context { caller, domains, ledger: &mut ledger, clock, listing };
+        let mut cx = Context { caller, epoch: 0, domains, ledger: &mut ledger, clock, listing };
         let result = act(store, &mut cx);
         (result, ledger)
     }
@@ -176,7 +176,7 @@ fn what_is_grafted_is_what_would_be_done_again() {
             continue;
         };
         grafts += usize::from(!open.changes.is_empty());
-        let (replayed, _) = world.with(caller, |_, cx| open.replay(&current, 0, cx));
+        let (replayed, _) = world.with(caller, |_, cx| open.replay(&current, cx));
         let replayed = replayed.unwrap_or_else(|| panic!("round {round}: {case:?} conflicts"));
         assert_eq!(store.dump(), replayed.work.dump(), "round {round}: {case:?}");
         for domid in [DOM0.domid, GUEST.domid] {
@@ -198,9 +198,9 @@ fn what_is_installed_is_what_would_be_done_again() {
         let case = Case::random(&mut runner);
         let (mut world, caller, open) = case.play(false);
         let current = world.store.clone();
-        let (replayed, _) = world.with(caller, |_, cx| open.replay(&current, 0, cx));
+        let (replayed, _) = world.with(caller, |_, cx| open.replay(&current, cx));
         let replayed = replayed.unwrap_or_else(|| panic!("{case:?} conflicts with nobody"));
-        let (committed, mut ledger) = world.with(caller, |store, cx| open.commit(store, 0, cx));
+        let (committed, mut ledger) = world.with(caller, |store, cx| open.commit(store, cx));
         assert_eq!(committed.map_err(|_| ()).unwrap().way, Way::Install, "{case:?}");
         assert_eq!(world.store.dump(), replayed.work.dump(), "{case:?}");
         world.domains.book(&mut ledger);
@@ -217,7 +217,7 @@ fn accounts_stay_exact_whichever_way() {
         let case = Case::random(&mut runner);
         let (mut world, caller, open) = case.play(true);
         let before = world.store.clone();
-        let (committed, mut ledger) = world.with(caller, |store, cx| open.commit(store, 0, cx));
+        let (committed, mut ledger) = world.with(caller, |store, cx| open.commit(store, cx));
         if let Ok(committed) = committed {
             ways[committed.way as usize] += 1;
         } else {
