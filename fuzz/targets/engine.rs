@@ -1,7 +1,7 @@
 //! Clients and guests that do anything at all; the engine keeps its promises:
 //!
 //! * each complete request has one reply, in order, and no message is too long;
-//! * what waits for a client is bounded;
+//! * what waits for a client is bounded, and nobody waits for another for ever;
 //! * the accounts are what a recount gives (`CONTROL check`).
 
 #![no_main]
@@ -42,6 +42,8 @@ enum Action {
     Target(u8, u8),
     Dies(u8),
     ShutsDown(u8),
+    /// So many milliseconds pass.
+    Sleep(u8),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -173,6 +175,7 @@ struct World {
     guests: Guests,
     clients: Vec<(ConnectionId, Client)>,
     next_id: u32,
+    now: Duration,
 }
 
 /// The most that may lie ready for a client: the engine's limit of 64 KiB, and what
@@ -185,6 +188,7 @@ fuzz_target!(|actions: Vec<Action>| {
         guests: Guests::default(),
         clients: Vec::new(),
         next_id: 1,
+        now: Duration::ZERO,
     };
     world.connect();
     for action in actions.iter().take(200) {
@@ -239,8 +243,42 @@ impl World {
                 }
                 self.domain_changed(domid % 4 + 1);
             }
+            Action::Sleep(milliseconds) => {
+                self.now += Duration::from_millis(u64::from(*milliseconds) * 10);
+                self.engine.pass_time(self.now, &mut Silent);
+            }
         }
+        self.wake();
         self.check();
+    }
+
+    /// Turns for those who waited and need not any more. Who waits again waits for
+    /// somebody who got on.
+    fn wake(&mut self) {
+        for _ in 0..1000 {
+            let ready = self.engine.take_ready();
+            if ready.is_empty() {
+                return;
+            }
+            for id in ready {
+                self.turns(id);
+            }
+        }
+        panic!("some wake each other for ever");
+    }
+
+    /// Time passes until nobody waits for another.
+    fn let_all_go_on(&mut self) {
+        for _ in 0..1000 {
+            if self.clients.iter().all(|(id, _)| !self.engine.is_held(*id)) {
+                return;
+            }
+            let next = self.engine.deadline().expect("who waits, waits for a time");
+            self.now = self.now.max(next);
+            self.engine.pass_time(self.now, &mut Silent);
+            self.wake();
+        }
+        panic!("some wait for ever");
     }
 
     fn connect(&mut self) {
@@ -263,8 +301,8 @@ impl World {
     }
 
     fn domain_changed(&mut self, number: u8) {
-        let World { engine, guests, .. } = self;
-        let mut outside = Outside { hypervisor: guests, daemon: &mut Silent, now: Duration::ZERO };
+        let World { engine, guests, now, .. } = self;
+        let mut outside = Outside { hypervisor: guests, daemon: &mut Silent, now: *now };
         engine.domain_changed(Domid::new(number.into()), &mut outside);
         self.notice_rings();
     }
@@ -310,8 +348,8 @@ impl World {
     }
 
     fn turns(&mut self, id: ConnectionId) {
-        let World { engine, guests, .. } = self;
-        let mut outside = Outside { hypervisor: guests, daemon: &mut Silent, now: Duration::ZERO };
+        let World { engine, guests, now, .. } = self;
+        let mut outside = Outside { hypervisor: guests, daemon: &mut Silent, now: *now };
         let mut last = Turn::More;
         for _ in 0..1000 {
             last = engine.turn(id, &mut outside);
@@ -355,6 +393,15 @@ impl World {
 
     /// Everybody takes everything; then nothing is owed, and the accounts agree.
     fn finish(&mut self) {
+        // Who takes something can go on asking, and wait again.
+        for _ in 0..self.clients.len() {
+            self.let_all_go_on();
+            for which in 0..self.clients.len() {
+                self.take(which, usize::MAX);
+                self.wake();
+            }
+        }
+        self.let_all_go_on();
         for which in 0..self.clients.len() {
             let (id, _) = self.clients[which];
             while !self.engine.output(id).is_empty() {
