@@ -15,8 +15,6 @@ use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
 use crate::outside::Daemon;
 use crate::protection::{Claim, Protection, Rank};
-use crate::quota::Quota;
-use crate::transaction::Record;
 
 /// A request that waits, or will be answered in its connection's next turn.
 #[derive(Debug)]
@@ -54,21 +52,6 @@ impl Engine {
         }
         self.protection.appoint(now);
         self.wake();
-    }
-
-    fn expire(&mut self, id: ConnectionId, number: u32, daemon: &mut dyn Daemon) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        let caller = connection.caller;
-        if connection.transactions.remove(&number).is_none() {
-            return;
-        }
-        if !caller.privileged {
-            self.domains.charge(caller.domid, Quota::Transactions, -1);
-        }
-        self.close(id, caller, number);
-        daemon.transaction_expired(caller.domid);
     }
 
     /// The connections that waited and can have a turn now, although no byte of theirs
@@ -120,21 +103,6 @@ impl Engine {
             daemon.held_back(caller.domid, holder.caller.domid);
         }
         true
-    }
-
-    /// What a transaction's end would disturb.
-    pub(crate) fn disturbances(&self, log: &[Record]) -> Vec<Disturbance> {
-        let granted = log.iter().filter(|record| record.answer.is_ok());
-        granted.filter_map(|record| Disturbance::by(&record.operation, &self.store)).collect()
-    }
-
-    /// A transaction is over.
-    pub(crate) fn close(&mut self, id: ConnectionId, caller: Caller, number: u32) {
-        let now = self.now;
-        self.claims(id, |protection, claim| {
-            protection.ended(id, Rank::of(&caller), claim, number, now);
-        });
-        self.wake();
     }
 
     /// Has something done with what a connection is owed.

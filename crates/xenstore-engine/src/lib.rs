@@ -30,7 +30,8 @@
 //! | `operation`, `store` | what can be asked of nodes, and doing it |
 //! | `node`, `value`, `context` | what nodes hold, and what an operation needs beside them |
 //! | `listing` | names of children |
-//! | `transaction` | private copies of the store |
+//! | `transactions` | requests about transactions |
+//! | `transaction` | one transaction: a private copy of the store |
 //! | `commit`, `graft` | how they become everybody's |
 //! | `protection`, `footprint`, `hold` | who waits so that every transaction gets through |
 //! | `acl`, `grant` | who may do what |
@@ -71,6 +72,7 @@ mod refusal;
 mod requests;
 mod store;
 mod transaction;
+mod transactions;
 mod value;
 mod watch;
 

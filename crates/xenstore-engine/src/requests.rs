@@ -12,7 +12,6 @@ use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError
 use xenstore_wire::{Permissions, Request};
 
 use crate::acl::Caller;
-use crate::commit::Way;
 use crate::context::Context;
 use crate::engine::{EFFORT_PER_TURN, Engine};
 use crate::footprint::Disturbance;
@@ -21,23 +20,19 @@ use crate::ids::ConnectionId;
 use crate::ids::WatchId;
 use crate::operation::{Effect, Operation, Reply};
 use crate::outside::{Daemon, Incident, Outside};
-use crate::protection::{Admission, Rank};
+use crate::protection::Rank;
 use crate::quota::{Ledger, Quota};
 use crate::refusal::Refusal;
-use crate::transaction::Transaction;
 use crate::value::Value;
 use crate::watch::Watch;
 
-/// Transactions a connection may have open, whoever it is; domains have a quota far below.
-const MOST_OPEN: usize = 1024;
-
 /// What a granted request leads to: its reply, and what to tell others after it.
-struct Granted {
-    reply: Reply,
-    then: Then,
+pub(crate) struct Granted {
+    pub reply: Reply,
+    pub then: Then,
 }
 
-enum Then {
+pub(crate) enum Then {
     Nothing,
     /// A change of the store outside any transaction, to be told to watches.
     Tell(Name, Effect),
@@ -60,7 +55,7 @@ impl From<Malformed> for Refusal {
 }
 
 /// Why a request is not granted.
-enum Hindrance {
+pub(crate) enum Hindrance {
     /// It is refused.
     Refused(Refusal),
     /// It is not decided yet: it waits for the end of another client's transaction.
@@ -73,7 +68,7 @@ impl<T: Into<Refusal>> From<T> for Hindrance {
     }
 }
 
-type Outcome = Result<Granted, Hindrance>;
+pub(crate) type Outcome = Result<Granted, Hindrance>;
 
 impl Engine {
     /// Answers one request, unless it has to wait. `again` says that it had to before.
@@ -284,36 +279,6 @@ impl Engine {
         Ok(Granted { reply, then })
     }
 
-    fn operate_inside(
-        &mut self,
-        id: ConnectionId,
-        caller: Caller,
-        transaction: u32,
-        operation: Operation,
-    ) -> Outcome {
-        // Taken out for the time being, so that it and the engine can both be changed.
-        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&transaction));
-        let mut open = taken.ok_or(Errno::NoEnt)?;
-        let protected = self.protection.protects(id, Rank::of(&caller), transaction);
-        let most_requests = self.most_requests;
-        let (store, mut context) = self.context(caller);
-        let moves = protected && !open.base.unchanged(store, &operation.name());
-        if moves {
-            open.move_to(store, &mut context);
-        }
-        let result = open.execute(operation, most_requests, &mut context);
-        if moves {
-            self.effort += open.requests();
-        }
-        if let (true, Some(record)) = (protected, open.log.last()) {
-            self.protection.note(id, Rank::of(&caller), record);
-        }
-        if let Some(connection) = self.connection_mut(id) {
-            connection.transactions.insert(transaction, open);
-        }
-        Ok(result?.into())
-    }
-
     /// Whether an operation outside transactions would be granted: who is refused does
     /// not have to wait for it.
     fn would_do(&mut self, caller: Caller, operation: &Operation) -> bool {
@@ -325,112 +290,6 @@ impl Engine {
 
     fn check_path(&self, caller: Caller, path: &Path) -> Result<(), Refusal> {
         self.domains.check(&caller, Quota::PathMax, path.quota_length() as u64)
-    }
-
-    fn start(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
-        if inside != 0 {
-            return Err(Errno::Busy.into());
-        }
-        let open = self.domains.usage(caller.domid, Quota::Transactions);
-        self.domains.check(&caller, Quota::Transactions, open + 1)?;
-        let open = self.connection(id).ok_or(Errno::Io)?.transactions.len();
-        if open >= MOST_OPEN {
-            return Err(Errno::NoSpc.into());
-        }
-        let (now, rank) = (self.now, Rank::of(&caller));
-        let admission = self.claims(id, |protection, claim| protection.admit(id, rank, claim, now));
-        if admission == Some(Admission::Wait) {
-            return Err(Hindrance::Held);
-        }
-        let expires = now + self.transaction_time;
-        let begun = Transaction::begin(&self.store, self.epoch(caller), expires);
-        let connection = self.connection_mut(id).ok_or(Errno::Io)?;
-        let number = connection.next_transaction();
-        connection.transactions.insert(number, begun);
-        if admission == Some(Admission::Protected) {
-            self.protection.protect(id, rank, number);
-        }
-        if !self.transaction_time.is_zero() {
-            self.expiries.insert((expires, id, number));
-        }
-        if !caller.privileged {
-            self.domains.charge(caller.domid, Quota::Transactions, 1);
-        }
-        Ok(Granted { reply: Reply::text(number), then: Then::Begun(number) })
-    }
-
-    fn end(
-        &mut self,
-        id: ConnectionId,
-        caller: Caller,
-        number: u32,
-        commit: bool,
-        outside: &mut Outside<'_>,
-    ) -> Outcome {
-        let open = self.connection(id).and_then(|c| c.transactions.get(&number));
-        let open = open.ok_or(Errno::NoEnt)?;
-        if commit && self.protection.is_active(Rank::of(&caller)) {
-            let disturbances = self.disturbances(&open.log);
-            if self.holds_back(id, caller, &disturbances, outside.daemon) {
-                return Err(Hindrance::Held);
-            }
-        }
-        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&number));
-        let open = taken.ok_or(Errno::NoEnt)?;
-        self.expiries.remove(&(open.expires, id, number));
-        if !caller.privileged {
-            self.domains.charge(caller.domid, Quota::Transactions, -1);
-        }
-        let outcome = if commit {
-            self.commit(id, caller, number, open, outside)
-        } else {
-            self.claims(id, |_, claim| claim.rest());
-            Ok(Reply::Done.into())
-        };
-        self.close(id, caller, number);
-        outcome
-    }
-
-    fn commit(
-        &mut self,
-        id: ConnectionId,
-        caller: Caller,
-        number: u32,
-        open: Transaction,
-        outside: &mut Outside<'_>,
-    ) -> Outcome {
-        if self.fails_for_a_test() {
-            self.observe(id, number, outside.daemon, &Incident::Conflict);
-            return Err(Errno::Again.into());
-        }
-        self.effort += open.requests();
-        let (store, mut context) = self.context(caller);
-        match open.commit(store, &mut context) {
-            Ok(committed) => {
-                self.claims(id, |_, claim| claim.rest());
-                self.domains.book(&mut self.ledger);
-                let incident = Incident::Committed { merged: committed.way != Way::Install };
-                self.observe(id, number, outside.daemon, &incident);
-                self.tell_commit(&committed, outside.daemon);
-                Ok(Reply::Done.into())
-            }
-            Err(lost) => {
-                let rank = Rank::of(&caller);
-                self.claims(id, |protection, claim| protection.lost(rank, claim, &lost.log));
-                self.observe(id, number, outside.daemon, &Incident::Conflict);
-                Err(Errno::Again.into())
-            }
-        }
-    }
-
-    /// Every third commit, if `Settings::test_eagain` asks for it.
-    fn fails_for_a_test(&mut self) -> bool {
-        let Some(left) = &mut self.commits_until_failure else {
-            return false;
-        };
-        let fails = *left == 0;
-        *left = if fails { 2 } else { *left - 1 };
-        fails
     }
 
     fn watch(

@@ -1,0 +1,190 @@
+//! Requests about transactions: their start, what is done inside, and their end.
+
+use xenstore_wire::Errno;
+
+use crate::acl::Caller;
+use crate::commit::Way;
+use crate::engine::Engine;
+use crate::footprint::Disturbance;
+use crate::ids::ConnectionId;
+use crate::operation::{Operation, Reply};
+use crate::outside::{Daemon, Incident, Outside};
+use crate::protection::{Admission, Rank};
+use crate::quota::Quota;
+use crate::requests::{Granted, Hindrance, Outcome, Then};
+use crate::transaction::{Record, Transaction};
+
+/// Transactions a connection may have open, whoever it is; domains have a quota far below.
+const MOST_OPEN: usize = 1024;
+
+impl Engine {
+    pub(crate) fn start(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
+        if inside != 0 {
+            return Err(Errno::Busy.into());
+        }
+        let open = self.domains.usage(caller.domid, Quota::Transactions);
+        self.domains.check(&caller, Quota::Transactions, open + 1)?;
+        let open = self.connection(id).ok_or(Errno::Io)?.transactions.len();
+        if open >= MOST_OPEN {
+            return Err(Errno::NoSpc.into());
+        }
+        let (now, rank) = (self.now, Rank::of(&caller));
+        let admission = self.claims(id, |protection, claim| protection.admit(id, rank, claim, now));
+        if admission == Some(Admission::Wait) {
+            return Err(Hindrance::Held);
+        }
+        let expires = now + self.transaction_time;
+        let begun = Transaction::begin(&self.store, self.epoch(caller), expires);
+        let connection = self.connection_mut(id).ok_or(Errno::Io)?;
+        let number = connection.next_transaction();
+        connection.transactions.insert(number, begun);
+        if admission == Some(Admission::Protected) {
+            self.protection.protect(id, rank, number);
+        }
+        if !self.transaction_time.is_zero() {
+            self.expiries.insert((expires, id, number));
+        }
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Transactions, 1);
+        }
+        Ok(Granted { reply: Reply::text(number), then: Then::Begun(number) })
+    }
+
+    /// A transaction's end. A commit that would disturb a protected transaction waits.
+    pub(crate) fn end(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        number: u32,
+        commit: bool,
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        let open = self.connection(id).and_then(|c| c.transactions.get(&number));
+        let open = open.ok_or(Errno::NoEnt)?;
+        if commit && self.protection.is_active(Rank::of(&caller)) {
+            let disturbances = self.disturbances(&open.log);
+            if self.holds_back(id, caller, &disturbances, outside.daemon) {
+                return Err(Hindrance::Held);
+            }
+        }
+        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&number));
+        let open = taken.ok_or(Errno::NoEnt)?;
+        self.expiries.remove(&(open.expires, id, number));
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Transactions, -1);
+        }
+        let outcome = if commit {
+            self.commit(id, caller, number, open, outside)
+        } else {
+            self.claims(id, |_, claim| claim.rest());
+            Ok(Reply::Done.into())
+        };
+        self.close(id, caller, number);
+        outcome
+    }
+
+    fn commit(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        number: u32,
+        open: Transaction,
+        outside: &mut Outside<'_>,
+    ) -> Outcome {
+        if self.fails_for_a_test() {
+            self.observe(id, number, outside.daemon, &Incident::Conflict);
+            return Err(Errno::Again.into());
+        }
+        self.effort += open.requests();
+        let (store, mut context) = self.context(caller);
+        match open.commit(store, &mut context) {
+            Ok(committed) => {
+                self.claims(id, |_, claim| claim.rest());
+                self.domains.book(&mut self.ledger);
+                let incident = Incident::Committed { merged: committed.way != Way::Install };
+                self.observe(id, number, outside.daemon, &incident);
+                self.tell_commit(&committed, outside.daemon);
+                Ok(Reply::Done.into())
+            }
+            Err(lost) => {
+                let rank = Rank::of(&caller);
+                self.claims(id, |protection, claim| protection.lost(rank, claim, &lost.log));
+                self.observe(id, number, outside.daemon, &Incident::Conflict);
+                Err(Errno::Again.into())
+            }
+        }
+    }
+
+    /// Every third commit, if `Settings::test_eagain` asks for it.
+    fn fails_for_a_test(&mut self) -> bool {
+        let Some(left) = &mut self.commits_until_failure else {
+            return false;
+        };
+        let fails = *left == 0;
+        *left = if fails { 2 } else { *left - 1 };
+        fails
+    }
+
+    /// Does an operation inside a transaction. One that is protected is told of places it
+    /// did not ask about before as they are now.
+    pub(crate) fn operate_inside(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        transaction: u32,
+        operation: Operation,
+    ) -> Outcome {
+        // Taken out for the time being, so that it and the engine can both be changed.
+        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&transaction));
+        let mut open = taken.ok_or(Errno::NoEnt)?;
+        let protected = self.protection.protects(id, Rank::of(&caller), transaction);
+        let most_requests = self.most_requests;
+        let (store, mut context) = self.context(caller);
+        let moves = protected && !open.base.unchanged(store, &operation.name());
+        if moves {
+            open.move_to(store, &mut context);
+        }
+        let result = open.execute(operation, most_requests, &mut context);
+        if moves {
+            self.effort += open.requests();
+        }
+        if let (true, Some(record)) = (protected, open.log.last()) {
+            self.protection.note(id, Rank::of(&caller), record);
+        }
+        if let Some(connection) = self.connection_mut(id) {
+            connection.transactions.insert(transaction, open);
+        }
+        Ok(result?.into())
+    }
+
+    /// Ends a transaction that was open for too long.
+    pub(crate) fn expire(&mut self, id: ConnectionId, number: u32, daemon: &mut dyn Daemon) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let caller = connection.caller;
+        if connection.transactions.remove(&number).is_none() {
+            return;
+        }
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Transactions, -1);
+        }
+        self.close(id, caller, number);
+        daemon.transaction_expired(caller.domid);
+    }
+
+    /// What a transaction's end would disturb.
+    fn disturbances(&self, log: &[Record]) -> Vec<Disturbance> {
+        let granted = log.iter().filter(|record| record.answer.is_ok());
+        granted.filter_map(|record| Disturbance::by(&record.operation, &self.store)).collect()
+    }
+
+    /// A transaction is over.
+    fn close(&mut self, id: ConnectionId, caller: Caller, number: u32) {
+        let now = self.now;
+        self.claims(id, |protection, claim| {
+            protection.ended(id, Rank::of(&caller), claim, number, now);
+        });
+        self.wake();
+    }
+}
