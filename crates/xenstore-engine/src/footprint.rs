@@ -72,8 +72,8 @@ impl Footprint {
         Self { places: HashMap::new(), most: (!privileged).then_some(GUEST_PLACES) }
     }
 
-    /// Adds a request and its answer.
-    pub fn note(&mut self, record: &Record) {
+    /// Adds a request and its answer, in a transaction that began with this store.
+    pub fn note(&mut self, record: &Record, base: &Store) {
         let Record { operation, answer } = record;
         let told = Told {
             value: answer.is_ok() && matches!(operation, Operation::Read(_)),
@@ -81,8 +81,19 @@ impl Footprint {
         };
         let name = operation.name();
         let depth = name.components().count();
+        // The nodes a guest makes larger, children's names included, are limited in size.
+        let grows = match base.place(&name) {
+            _ if self.most.is_none() || operation.is_read() => None,
+            Place::Found(_) if matches!(operation, Operation::Rm(_)) => depth.checked_sub(1),
+            Place::Found(_) => Some(depth),
+            Place::Missing { rest, .. } => Some(depth - rest.count()),
+        };
         for (index, place) in places(&name).enumerate() {
-            self.tell(place, if index == depth { told } else { Told::default() });
+            let mut told = if index == depth { told } else { Told::default() };
+            if grows == Some(index) {
+                told = Told { value: true, children: true };
+            }
+            self.tell(place, told);
         }
     }
 
@@ -138,8 +149,16 @@ fn places(name: &Name) -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
+    use xenstore_wire::Domid;
+
     use super::*;
+    use crate::context::Clock;
     use crate::operation::Reply;
+    use crate::quota::Ledger;
+
+    fn store() -> Store {
+        Store::new(Domid::DOM0, "", &mut Clock::default(), &mut Ledger::default())
+    }
 
     fn path(text: &str) -> Path {
         Path::absolute(text).unwrap()
@@ -151,7 +170,8 @@ mod tests {
             answer: Ok(Reply::Done),
         };
         let mut footprint = Footprint::new(true);
-        operations.iter().map(record).for_each(|record| footprint.note(&record));
+        let base = store();
+        operations.iter().map(record).for_each(|record| footprint.note(&record, &base));
         footprint
     }
 
@@ -188,11 +208,12 @@ mod tests {
     #[test]
     fn that_of_a_guest_stops_growing() {
         let (mut guest, mut tool) = (Footprint::new(false), Footprint::new(true));
+        let base = store();
         for number in 0..GUEST_PLACES + 10 {
             let operation = Operation::Read(path(&format!("/{number}")));
             let record = Record { operation, answer: Ok(Reply::Done) };
-            guest.note(&record);
-            tool.note(&record);
+            guest.note(&record, &base);
+            tool.note(&record, &base);
         }
         assert_eq!(guest.places.len(), GUEST_PLACES);
         assert_eq!(tool.places.len(), GUEST_PLACES + 11);

@@ -27,7 +27,8 @@ use std::time::Duration;
 use crate::acl::Caller;
 use crate::footprint::{Disturbance, Footprint};
 use crate::ids::ConnectionId;
-use crate::transaction::Record;
+use crate::store::Store;
+use crate::transaction::{Record, Transaction};
 
 /// How long a guest's tenure keeps it from another one, in lengths of that tenure.
 const GUEST_REST: u32 = 9;
@@ -130,15 +131,15 @@ impl Protection {
         }
     }
 
-    /// Takes note that a connection lost a transaction that consisted of this.
-    pub fn lost(&mut self, rank: Rank, claim: &mut Claim, log: &[Record]) {
+    /// Takes note that a connection lost a transaction.
+    pub fn lost(&mut self, rank: Rank, claim: &mut Claim, lost: &Transaction) {
         if self.time.is_zero() {
             return;
         }
         claim.owed = claim.owed.saturating_add(1);
         claim.footprint = Footprint::new(rank == Rank::Privileged);
-        for record in log {
-            claim.footprint.note(record);
+        for record in &lost.log {
+            claim.footprint.note(record, &lost.base);
         }
         claim.age.get_or_insert_with(|| {
             self.last_age += 1;
@@ -187,9 +188,9 @@ impl Protection {
     }
 
     /// Takes note of what a protected transaction was told.
-    pub fn note(&mut self, id: ConnectionId, rank: Rank, record: &Record) {
+    pub fn note(&mut self, id: ConnectionId, rank: Rank, told: &Record, base: &Store) {
         if let Some(tenure) = self.tenure_of(id, rank) {
-            tenure.footprint.note(record);
+            tenure.footprint.note(told, base);
         }
     }
 

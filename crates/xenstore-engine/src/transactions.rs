@@ -61,7 +61,8 @@ impl Engine {
     ) -> Outcome {
         let open = self.connection(id).and_then(|c| c.transactions.get(&number));
         let open = open.ok_or(Errno::NoEnt)?;
-        if commit && self.protection.is_active(Rank::of(&caller)) {
+        let changes = commit && !open.changes.is_empty();
+        if changes && self.protection.is_active(Rank::of(&caller)) {
             let disturbances = self.disturbances(&open.log);
             if self.holds_back(id, caller, &disturbances, outside.daemon) {
                 return Err(Hindrance::Held);
@@ -108,7 +109,7 @@ impl Engine {
             }
             Err(lost) => {
                 let rank = Rank::of(&caller);
-                self.claims(id, |protection, claim| protection.lost(rank, claim, &lost.log));
+                self.claims(id, |protection, claim| protection.lost(rank, claim, &lost));
                 self.observe(id, number, outside.daemon, &Incident::Conflict);
                 Err(Errno::Again.into())
             }
@@ -149,7 +150,7 @@ impl Engine {
             self.effort += open.requests();
         }
         if let (true, Some(record)) = (protected, open.log.last()) {
-            self.protection.note(id, Rank::of(&caller), record);
+            self.protection.note(id, Rank::of(&caller), record, &open.base);
         }
         if let Some(connection) = self.connection_mut(id) {
             connection.transactions.insert(transaction, open);

@@ -226,6 +226,46 @@ fn a_guest_holds_back_guests_and_nobody_above() {
     host.check();
 }
 
+/// Whether a guest's node has room for one child more depends on its siblings, so they
+/// wait.
+#[test]
+fn room_among_siblings_is_kept_for_a_guest() {
+    let mut host = Host::new();
+    let (tool, victim, rival) = (host.socket(), host.guest(5), host.guest(6));
+    host.write(tool, "/s", "");
+    host.chmod(tool, "/s", "b0");
+    assert_eq!(host.ask(tool, T::SetQuota, "node-size\x0030\0"), "OK");
+    for name in ["a", "b"] {
+        assert_eq!(host.write(rival, &format!("/s/{name}"), ""), "OK");
+    }
+    let t = host.begin(victim);
+    assert_eq!(host.ask_in(victim, t, T::Mkdir, "/s/v\0"), "OK");
+    assert_eq!(host.write(rival, "/s/c", ""), "OK");
+    assert_eq!(host.commit(victim, t), "EAGAIN");
+    assert_eq!(host.rm(rival, "/s/c"), "OK");
+    let t = host.begin(victim);
+    assert_eq!(host.ask_in(victim, t, T::Mkdir, "/s/v\0"), "OK");
+    host.ask_in_vain(rival, 0, T::Write, "/s/c\0");
+    assert_eq!(host.commit(victim, t), "OK");
+    assert_eq!(host.reply(rival).as_deref(), Some("ENOSPC"));
+}
+
+/// A transaction that changed nothing disturbs nobody, whatever others did meanwhile to
+/// what it asked for.
+#[test]
+fn who_changed_nothing_does_not_wait() {
+    let mut host = Host::new();
+    let (victim, rival, other) = (host.socket(), host.socket(), host.socket());
+    host.write(rival, "/d/x", "0");
+    let theirs = host.begin(other);
+    assert_eq!(host.ask_in(other, theirs, T::Mkdir, "/d\0"), "OK");
+    lose(&mut host, victim, rival, "/d/x");
+    host.rm(rival, "/d");
+    let t = host.begin(victim);
+    assert_eq!(host.commit(other, theirs), "OK");
+    assert_eq!(host.commit(victim, t), "OK");
+}
+
 /// A guest pays for holding others back with nine times the time, and after each guest
 /// all have as much time without.
 #[test]
