@@ -19,6 +19,7 @@ pub struct EngineTarget {
     engine: Engine,
     world: World,
     daemon: FileDaemon,
+    now: Duration,
     clients: Vec<Option<Line>>,
 }
 
@@ -66,6 +67,7 @@ impl EngineTarget {
             engine: Engine::new(&Settings::default()),
             world,
             daemon: FileDaemon::default(),
+            now: Duration::ZERO,
             clients: Vec::new(),
         }
     }
@@ -116,7 +118,7 @@ impl EngineTarget {
             let mut outside = Outside {
                 hypervisor: self.world.hypervisor(),
                 daemon: &mut self.daemon,
-                now: Duration::ZERO,
+                now: self.now,
             };
             let turn = self.engine.turn(id, &mut outside);
             // As the daemon does after a turn: everybody with output is offered it. Who
@@ -127,6 +129,12 @@ impl EngineTarget {
                 Turn::Broken => {
                     self.line(client)?.broken = true;
                     return Ok(());
+                }
+                // Nobody else speaks before this is answered, so whoever holds it back is
+                // silent until its time is up.
+                Turn::Idle if self.engine.is_held(id) => {
+                    self.now = self.engine.deadline().unwrap_or(self.now).max(self.now);
+                    self.engine.pass_time(self.now, &mut self.daemon);
                 }
                 // A reply that was taken may have made room for another turn.
                 Turn::Idle if !moved => return Ok(()),
@@ -156,7 +164,7 @@ impl EngineTarget {
             let mut outside = Outside {
                 hypervisor: self.world.hypervisor(),
                 daemon: &mut self.daemon,
-                now: Duration::ZERO,
+                now: self.now,
             };
             self.engine.domain_changed(domid, &mut outside);
         }
