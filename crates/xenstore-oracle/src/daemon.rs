@@ -101,6 +101,11 @@ impl Daemon {
         &self.socket
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A new connection to it.
     pub fn link(&self) -> SocketLink {
         SocketLink::open(&self.socket).expect("a daemon takes connections")
@@ -151,12 +156,17 @@ impl Drop for Daemon {
     }
 }
 
-/// The program to test: the one `RXENSTORED` names, else the one built beside this test.
+/// The program to test: the one `RXENSTORED` names, else the one built beside this test
+/// or program.
 pub fn rxenstored_program() -> PathBuf {
     let program = std::env::var_os("RXENSTORED").map_or_else(
         || {
-            let test = std::env::current_exe().expect("a test has a file");
-            let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+            let own = std::env::current_exe().expect("a program has a file");
+            // A test is target/<profile>/deps/<test>, a program target/<profile>/<program>.
+            let mut profile = own.parent().expect("a file has a directory");
+            if profile.ends_with("deps") {
+                profile = profile.parent().expect("target/<profile>/deps");
+            }
             profile.join("rxenstored")
         },
         PathBuf::from,

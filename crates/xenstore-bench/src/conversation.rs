@@ -1,0 +1,127 @@
+//! One client that asks one thing after the other and waits for each: what sets up a
+//! store, and what measures a single client.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use xenstore_wire::text::{decimal, split_string};
+use xenstore_wire::{Decoder, MessageType, message};
+
+use crate::failure::Failure;
+
+/// How long a daemon may take for one answer before it is called stuck.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Requests on their way at a time when a store is filled.
+const IN_FLIGHT: usize = 64;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Conversation {
+    stream: UnixStream,
+    decoder: Decoder,
+    out: Vec<u8>,
+}
+
+impl Conversation {
+    /// A connection to the daemon at `socket`.
+    pub fn connect(socket: &Path) -> Result<Self, Failure> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, decoder: Decoder::new(), out: Vec::new() })
+    }
+
+    /// Asks, and waits for the answer; a refusal is a failure.
+    pub fn ask(
+        &mut self,
+        kind: MessageType,
+        transaction: u32,
+        payload: &[&[u8]],
+    ) -> Result<Vec<u8>, Failure> {
+        self.put(kind, transaction, payload)?;
+        self.send()?;
+        self.reply(kind)
+    }
+
+    /// Opens a transaction.
+    pub fn start(&mut self) -> Result<u32, Failure> {
+        let kind = MessageType::TransactionStart;
+        let reply = self.ask(kind, 0, &[b"\0"])?;
+        let id = split_string(&reply).and_then(|(text, _)| decimal(text).ok());
+        id.ok_or(Failure::Reply { kind, expected: "a decimal number" })
+    }
+
+    /// Reads a node.
+    pub fn read(&mut self, transaction: u32, path: &str) -> Result<Vec<u8>, Failure> {
+        self.ask(MessageType::Read, transaction, &[path.as_bytes(), b"\0"])
+    }
+
+    /// Writes to a node.
+    pub fn write(&mut self, transaction: u32, path: &str, value: &[u8]) -> Result<(), Failure> {
+        self.ask(MessageType::Write, transaction, &[path.as_bytes(), b"\0", value]).map(drop)
+    }
+
+    /// Writes the same value to many nodes, without waiting for each.
+    pub fn fill(
+        &mut self,
+        paths: impl IntoIterator<Item = String>,
+        value: &[u8],
+    ) -> Result<(), Failure> {
+        let mut paths = paths.into_iter();
+        loop {
+            let mut asked = 0;
+            for path in paths.by_ref().take(IN_FLIGHT) {
+                self.put(MessageType::Write, 0, &[path.as_bytes(), b"\0", value])?;
+                asked += 1;
+            }
+            if asked == 0 {
+                return Ok(());
+            }
+            self.send()?;
+            for _ in 0..asked {
+                self.reply(MessageType::Write)?;
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        kind: MessageType,
+        transaction: u32,
+        payload: &[&[u8]],
+    ) -> Result<(), Failure> {
+        if message::encode(&mut self.out, kind, 0, transaction, payload) {
+            Ok(())
+        } else {
+            Err(Failure::Refused { kind, error: "longer than a message may be".to_owned() })
+        }
+    }
+
+    fn send(&mut self) -> Result<(), Failure> {
+        self.stream.write_all(&self.out)?;
+        self.out.clear();
+        Ok(())
+    }
+
+    fn reply(&mut self, kind: MessageType) -> Result<Vec<u8>, Failure> {
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some(message) = self.decoder.next_message()? {
+                if message.header.kind == MessageType::Error.number() {
+                    let error = split_string(message.payload).map(|(text, _)| text);
+                    let error = String::from_utf8_lossy(error.unwrap_or_default()).into_owned();
+                    return Err(Failure::Refused { kind, error });
+                }
+                return Ok(message.payload.to_vec());
+            }
+            let count = self.stream.read(&mut chunk)?;
+            if count == 0 {
+                return Err(Failure::Closed);
+            }
+            self.decoder.push(chunk.get(..count).unwrap_or_default());
+        }
+    }
+}

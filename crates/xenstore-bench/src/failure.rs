@@ -1,0 +1,39 @@
+//! Why a run has no figures.
+
+use std::io;
+
+use thiserror::Error;
+use xenstore_wire::{MessageType, Oversized};
+
+/// What went wrong between a load and a daemon.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// A system call failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The daemon ended a connection.
+    #[error("the daemon ended a connection")]
+    Closed,
+    /// What the daemon sent is no stream of messages.
+    #[error(transparent)]
+    Oversized(#[from] Oversized),
+    /// A request was refused that has to succeed.
+    #[error("{kind} was refused: {error}")]
+    Refused {
+        /// The request.
+        kind: MessageType,
+        /// The error's name.
+        error: String,
+    },
+    /// A reply without the meaning its request gives it.
+    #[error("expected {expected} in the reply to {kind}")]
+    Reply {
+        /// The request.
+        kind: MessageType,
+        /// What should have been there.
+        expected: &'static str,
+    },
+    /// A file that the workload is made from does not say what it should.
+    #[error("{0}")]
+    Source(String),
+}

@@ -1,0 +1,34 @@
+//! How fast is a store daemon, and how much of the machine does it take?
+//!
+//! Each workload is put to rxenstored, Debian's C xenstored and Debian's oxenstored, one
+//! right after the other on the same machine, so that figures can be compared within one
+//! run of this program. Between runs and between machines they cannot.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`target`] | the daemons, and which of them are here |
+//! | [`workload`], [`workloads`] | what is asked of them |
+//! | [`load`] | many clients at once, in one thread |
+//! | [`script`], [`transactor`], [`crowd`] | clients that do transactions |
+//! | [`conversation`] | one client, one request after the other |
+//! | [`measure`], [`figure`] | times, processor and memory; what a run came to |
+//! | [`campaign`], [`report`] | all rounds, and the table made of them |
+//! | [`failure`] | why a run has no figures |
+
+#![forbid(unsafe_code)]
+
+pub mod campaign;
+pub mod conversation;
+pub mod crowd;
+pub mod failure;
+pub mod figure;
+pub mod load;
+pub mod measure;
+pub mod options;
+pub mod report;
+pub mod script;
+pub mod target;
+pub mod transactor;
+pub mod workload;
+pub mod workloads;

@@ -1,0 +1,34 @@
+//! `xenstore-bench`: options, rounds, table.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use xenstore_bench::options::Options;
+use xenstore_bench::target::{self, Target};
+use xenstore_bench::{campaign, report};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if cfg!(debug_assertions) {
+        eprintln!("WARNING: not a release build; the figures mean nothing");
+    }
+    let mut targets = options.targets();
+    targets.retain(|target| {
+        let missing = target.missing();
+        if let Some(reason) = &missing {
+            eprintln!("WARNING: {} IS MISSING and not compared: {reason}", target.name());
+        }
+        missing.is_none()
+    });
+    if targets.contains(&Target::Rxenstored)
+        && let Err(error) = target::build_rxenstored()
+    {
+        eprintln!("xenstore-bench: {error}");
+        return ExitCode::FAILURE;
+    }
+    let sections = campaign::run(&options, &targets);
+    print!("{}", report::text(&sections));
+    ExitCode::SUCCESS
+}

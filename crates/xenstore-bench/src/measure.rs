@@ -1,0 +1,155 @@
+//! What can be measured from outside: how long a client waited, and what the daemon took
+//! of the processor and of memory.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// What the kernel counts processor time in (`USER_HZ`): 100 a second on every
+/// architecture Xen runs on.
+const TICKS_PER_SECOND: u32 = 100;
+
+/// How long each of many things took.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    samples: Vec<Duration>,
+    /// The longest that was not over when the measuring was.
+    unfinished: Duration,
+}
+
+impl Latencies {
+    /// Takes down one.
+    pub fn note(&mut self, latency: Duration) {
+        self.samples.push(latency);
+    }
+
+    /// Takes down one that was not over. It counts as the worst, if it is, and as nothing
+    /// else.
+    pub fn note_unfinished(&mut self, latency: Duration) {
+        self.unfinished = self.unfinished.max(latency);
+    }
+
+    /// Adds those of another.
+    pub fn append(&mut self, mut other: Self) {
+        self.samples.append(&mut other.samples);
+        self.note_unfinished(other.unfinished);
+    }
+
+    /// How many were over.
+    pub fn count(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// What they come to; `None` if there are none.
+    pub fn spread(mut self) -> Option<Spread> {
+        self.samples.sort_unstable();
+        let last = *self.samples.last()?;
+        Some(Spread {
+            median: percentile(&self.samples, 50)?,
+            p99: percentile(&self.samples, 99)?,
+            worst: last.max(self.unfinished),
+        })
+    }
+}
+
+/// How latencies are spread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spread {
+    /// Half of them are no longer.
+    pub median: Duration,
+    /// 99 of 100 are no longer.
+    pub p99: Duration,
+    /// None is longer.
+    pub worst: Duration,
+}
+
+/// The smallest of the sorted samples that so many percent of all do not exceed.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// A process, as the kernel tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    pid: u32,
+}
+
+impl Process {
+    /// The process with this number.
+    pub fn new(pid: u32) -> Self {
+        Self { pid }
+    }
+
+    /// This program: the load.
+    pub fn own() -> Self {
+        Self::new(std::process::id())
+    }
+
+    /// Processor time it has used, its own and the kernel's on its behalf.
+    pub fn processor_time(self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        ticks(&stat)
+            .map(|ticks| Duration::from_secs(ticks) / TICKS_PER_SECOND)
+            .ok_or_else(|| io::Error::other("/proc/PID/stat without times"))
+    }
+
+    /// Processor time it has used since it had used `before`.
+    pub fn processor_time_since(self, before: Duration) -> io::Result<Duration> {
+        Ok(self.processor_time()?.saturating_sub(before))
+    }
+
+    /// Bytes of memory it holds.
+    pub fn resident_bytes(self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes
+            .map(|kilobytes| kilobytes * 1024)
+            .ok_or_else(|| io::Error::other("/proc/PID/status without VmRSS"))
+    }
+}
+
+/// The sum of user and system time in `/proc/PID/stat`: fields 14 and 15, counted after
+/// the program's name, which may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut times = fields.split(' ').skip(11).map(str::parse::<u64>);
+    Some(times.next()?.ok()? + times.next()?.ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(samples: impl IntoIterator<Item = u64>) -> Latencies {
+        let mut latencies = Latencies::default();
+        samples.into_iter().for_each(|ms| latencies.note(Duration::from_millis(ms)));
+        latencies
+    }
+
+    #[test]
+    fn percentiles_are_samples() {
+        let ms = Duration::from_millis;
+        let hundred = of((1..=100).rev()).spread().unwrap();
+        assert_eq!(hundred, Spread { median: ms(50), p99: ms(99), worst: ms(100) });
+        assert_eq!(of([7]).spread().unwrap(), Spread { median: ms(7), p99: ms(7), worst: ms(7) });
+        assert_eq!(of([]).spread(), None);
+    }
+
+    #[test]
+    fn what_is_not_over_can_only_be_the_worst() {
+        let mut latencies = of([1, 2, 3]);
+        latencies.note_unfinished(Duration::from_secs(9));
+        assert_eq!(latencies.count(), 3);
+        let spread = latencies.spread().unwrap();
+        assert_eq!(spread.worst, Duration::from_secs(9));
+        assert_eq!(spread.p99, Duration::from_millis(3));
+    }
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_does_not_hide_the_times() {
+        let stat = "12 (a ) b) S 1 1 1 0 -1 0 5 0 0 0 130 70 0 0 20 0 1 0 99 0 0";
+        assert_eq!(ticks(stat), Some(200));
+    }
+}

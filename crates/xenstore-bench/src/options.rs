@@ -1,0 +1,51 @@
+//! The command line of `xenstore-bench`.
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+
+use crate::target::Target;
+use crate::workloads;
+
+/// Puts the same load on rxenstored, Debian's C xenstored and Debian's oxenstored.
+#[derive(Parser, Debug)]
+#[command(name = "xenstore-bench", version, after_help = workloads::listing())]
+pub struct Options {
+    /// One round of less work: to see that it runs, not to compare
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Only these workloads
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(workloads::all().map(|workload| workload.name()))
+    )]
+    pub only: Vec<String>,
+
+    /// Only these daemons
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub daemon: Vec<Target>,
+
+    /// So many rounds instead of 3, or of 1 with --quick
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: Option<u32>,
+}
+
+impl Options {
+    /// How many rounds there are.
+    pub fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+    }
+
+    /// Whether a workload of this name is wanted.
+    pub fn wants(&self, workload: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == workload)
+    }
+
+    /// The daemons wanted.
+    pub fn targets(&self) -> Vec<Target> {
+        let wanted = |target: &Target| self.daemon.is_empty() || self.daemon.contains(target);
+        Target::ALL.into_iter().filter(wanted).collect()
+    }
+}

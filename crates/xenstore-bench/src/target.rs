@@ -1,0 +1,78 @@
+//! The daemons that are measured, and which of them are here.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use clap::ValueEnum;
+use xenstore_oracle::daemon::{DEBIAN_BIN, Daemon, PACKAGES};
+
+/// A daemon.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Debug)]
+pub enum Target {
+    /// This project's.
+    Rxenstored,
+    /// Debian's xenstored, written in C.
+    C,
+    /// Debian's oxenstored.
+    Oxenstored,
+}
+
+impl Target {
+    /// All of them, in the order of the table's columns.
+    pub const ALL: [Self; 3] = [Self::Rxenstored, Self::C, Self::Oxenstored];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rxenstored => "rxenstored",
+            Self::C => "C xenstored",
+            Self::Oxenstored => "oxenstored",
+        }
+    }
+
+    /// Starts one with an empty store.
+    pub fn start(self) -> Daemon {
+        match self {
+            Self::Rxenstored => Daemon::rxenstored(),
+            Self::C => Daemon::c(),
+            Self::Oxenstored => Daemon::ocaml(),
+        }
+    }
+
+    /// Why it cannot be measured here, if so.
+    pub fn missing(self) -> Option<String> {
+        let program = match self {
+            Self::Rxenstored => return None,
+            Self::C => "xenstored",
+            Self::Oxenstored => "oxenstored",
+        };
+        // Besides the daemon itself, what its simulated hypervisor is compiled with.
+        let program = format!("{DEBIAN_BIN}/{program}");
+        let needed = [&program, "/usr/include/xenctrl.h", "/usr/bin/cc"];
+        if let Some(file) = needed.iter().find(|file| !Path::new(file).exists()) {
+            return Some(format!("no {file}: apt-get install {PACKAGES}"));
+        }
+        let root = rustix::process::geteuid().is_root();
+        (!root).then(|| "its mount namespace takes root".to_owned())
+    }
+}
+
+/// Under `cargo run`, builds rxenstored the way this program was built, so that what is
+/// measured is what the sources say. By itself the program takes the one beside it.
+pub fn build_rxenstored() -> Result<(), String> {
+    let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
+    if env::var_os("RXENSTORED").is_some() {
+        return Ok(());
+    }
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "rxenstored"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    match build.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("rxenstored cannot be built: {status}")),
+        Err(error) => Err(format!("rxenstored cannot be built: {error}")),
+    }
+}

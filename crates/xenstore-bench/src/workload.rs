@@ -1,0 +1,33 @@
+//! What a workload is: something to ask of a daemon, and the figures of how it went.
+
+use xenstore_oracle::daemon::Daemon;
+
+use crate::failure::Failure;
+use crate::figure::{Goal, Outcome};
+use crate::target::Target;
+
+/// What a workload is told about a run.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Which daemon it is.
+    pub target: Target,
+    /// The daemon, just started, with the store it begins with.
+    pub daemon: &'a Daemon,
+    /// Whether to do with less work: the run only has to show that everything works.
+    pub quick: bool,
+}
+
+/// A workload.
+pub trait Workload {
+    /// What it is called on the command line and in tables.
+    fn name(&self) -> &'static str;
+
+    /// What it does, in a line.
+    fn about(&self) -> &'static str;
+
+    /// What rxenstored should reach.
+    fn goals(&self) -> &'static [Goal];
+
+    /// Puts it to a daemon.
+    fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure>;
+}
