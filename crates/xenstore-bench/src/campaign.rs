@@ -3,10 +3,12 @@
 //! For each workload the daemons take turns, round by round, each time a fresh one with an
 //! empty store: what disturbs the machine for a while disturbs all of them.
 
+use std::io;
 use std::time::Instant;
 
 use crate::figure::{Figure, Goal, Outcome, Over};
 use crate::options::Options;
+use crate::processors::Processors;
 use crate::target::Target;
 use crate::workload::{Run, Workload};
 use crate::workloads;
@@ -56,12 +58,18 @@ fn median(sorted: &[f64]) -> Option<f64> {
 }
 
 /// Runs what the options ask for against daemons that are here.
-pub fn run(options: &Options, targets: &[Target]) -> Vec<Section> {
+pub fn run(options: &Options, targets: &[Target]) -> io::Result<Vec<Section>> {
+    let processors = Processors::share_out()?;
     let wanted = workloads::all().into_iter().filter(|workload| options.wants(workload.name()));
-    wanted.map(|workload| section(workload, options, targets)).collect()
+    wanted.map(|workload| section(workload, options, targets, &processors)).collect()
 }
 
-fn section(workload: &dyn Workload, options: &Options, targets: &[Target]) -> Section {
+fn section(
+    workload: &dyn Workload,
+    options: &Options,
+    targets: &[Target],
+    processors: &Processors,
+) -> io::Result<Section> {
     let column = |&target| Column { target, rounds: Vec::new(), failures: Vec::new() };
     let mut columns: Vec<_> = targets.iter().map(column).collect();
     let rounds = options.rounds();
@@ -71,6 +79,7 @@ fn section(workload: &dyn Workload, options: &Options, targets: &[Target]) -> Se
             eprint!("{name}: {}, round {round} of {rounds} ...", target.name());
             let begun = Instant::now();
             let daemon = target.start();
+            processors.place(daemon.pid(), workload.takes_turns())?;
             match workload.run(&Run { target, daemon: &daemon, quick: options.quick }) {
                 Ok(outcome) => {
                     eprintln!(" {:.1} s", begun.elapsed().as_secs_f64());
@@ -83,7 +92,7 @@ fn section(workload: &dyn Workload, options: &Options, targets: &[Target]) -> Se
             }
         }
     }
-    Section { name: workload.name(), about: workload.about(), goals: workload.goals(), columns }
+    Ok(Section { name: workload.name(), about: workload.about(), goals: workload.goals(), columns })
 }
 
 #[cfg(test)]

@@ -42,8 +42,8 @@ pub fn run(daemon: &Daemon, clients: Vec<Transactor>, bound: Duration) -> Result
     let load = Load::connect(daemon.socket(), clients)?;
     let before = (process.processor_time()?, own.processor_time()?);
     let finished = load.run(bound)?;
-    let daemon_time = process.processor_time_since(before.0)?;
-    let own_time = own.processor_time_since(before.1)?;
+    let daemon_time = process.processor_time()?.since(before.0);
+    let own_time = own.processor_time()?.since(before.1);
     let memory = process.resident_bytes()?;
 
     let (elapsed, end) = (finished.elapsed, finished.end);
@@ -74,16 +74,24 @@ pub fn run(daemon: &Daemon, clients: Vec<Transactor>, bound: Duration) -> Result
         outcome.add(COMMIT_SPREAD, Unit::Times, Better::Low, factor);
     }
     if committed > 0 {
-        outcome.add_time("daemon's processor time per commit", daemon_time.div_f64(commits));
+        let time = daemon_time.total().div_f64(commits);
+        outcome.add_time("daemon's processor time per commit", time);
+        let time = daemon_time.user.div_f64(commits);
+        outcome.add_time("the same, outside the kernel", time);
     }
     let share = |time: Duration| 100.0 * time.as_secs_f64() / seconds;
     outcome.add(
         "daemon's share of a processor",
         Unit::Percent,
         Better::Neither,
-        share(daemon_time),
+        share(daemon_time.total()),
     );
-    outcome.add("load's share of a processor", Unit::Percent, Better::Neither, share(own_time));
+    outcome.add(
+        "load's share of a processor",
+        Unit::Percent,
+        Better::Neither,
+        share(own_time.total()),
+    );
     outcome.add("daemon's memory after", Unit::Bytes, Better::Low, to_f64(memory));
     Ok(Crowd {
         outcome,

@@ -12,6 +12,7 @@
 //! | [`load`] | many clients at once, in one thread |
 //! | [`script`], [`transactor`], [`crowd`] | clients that do transactions |
 //! | [`conversation`] | one client, one request after the other |
+//! | [`processors`] | who runs where |
 //! | [`measure`], [`figure`] | times, processor and memory; what a run came to |
 //! | [`campaign`], [`report`] | all rounds, and the table made of them |
 //! | [`failure`] | why a run has no figures |
@@ -26,6 +27,7 @@ pub mod figure;
 pub mod load;
 pub mod measure;
 pub mod options;
+pub mod processors;
 pub mod report;
 pub mod script;
 pub mod target;

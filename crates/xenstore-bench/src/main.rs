@@ -28,7 +28,14 @@ fn main() -> ExitCode {
         eprintln!("xenstore-bench: {error}");
         return ExitCode::FAILURE;
     }
-    let sections = campaign::run(&options, &targets);
-    print!("{}", report::text(&sections));
-    ExitCode::SUCCESS
+    match campaign::run(&options, &targets) {
+        Ok(sections) => {
+            print!("{}", report::text(&sections));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("xenstore-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -86,17 +86,10 @@ impl Process {
         Self::new(std::process::id())
     }
 
-    /// Processor time it has used, its own and the kernel's on its behalf.
-    pub fn processor_time(self) -> io::Result<Duration> {
+    /// Processor time it has used.
+    pub fn processor_time(self) -> io::Result<ProcessorTime> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        ticks(&stat)
-            .map(|ticks| Duration::from_secs(ticks) / TICKS_PER_SECOND)
-            .ok_or_else(|| io::Error::other("/proc/PID/stat without times"))
-    }
-
-    /// Processor time it has used since it had used `before`.
-    pub fn processor_time_since(self, before: Duration) -> io::Result<Duration> {
-        Ok(self.processor_time()?.saturating_sub(before))
+        processor_time(&stat).ok_or_else(|| io::Error::other("/proc/PID/stat without times"))
     }
 
     /// Bytes of memory it holds.
@@ -110,12 +103,40 @@ impl Process {
     }
 }
 
-/// The sum of user and system time in `/proc/PID/stat`: fields 14 and 15, counted after
-/// the program's name, which may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
+/// Processor time of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProcessorTime {
+    /// In its own code.
+    pub user: Duration,
+    /// In the kernel, on its behalf.
+    pub system: Duration,
+}
+
+impl ProcessorTime {
+    /// What was used since it was `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+        }
+    }
+
+    /// Both together.
+    pub fn total(self) -> Duration {
+        self.user + self.system
+    }
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`, counted after the program's name, which may hold
+/// anything.
+fn processor_time(stat: &str) -> Option<ProcessorTime> {
     let (_, fields) = stat.rsplit_once(") ")?;
-    let mut times = fields.split(' ').skip(11).map(str::parse::<u64>);
-    Some(times.next()?.ok()? + times.next()?.ok()?)
+    let mut times = fields.split(' ').skip(11).map(|ticks| {
+        let ticks = ticks.parse().ok()?;
+        Some(Duration::from_secs(ticks) / TICKS_PER_SECOND)
+    });
+    Some(ProcessorTime { user: times.next()??, system: times.next()?? })
 }
 
 #[cfg(test)]
@@ -150,6 +171,8 @@ mod tests {
     #[test]
     fn a_name_with_blanks_and_brackets_does_not_hide_the_times() {
         let stat = "12 (a ) b) S 1 1 1 0 -1 0 5 0 0 0 130 70 0 0 20 0 1 0 99 0 0";
-        assert_eq!(ticks(stat), Some(200));
+        let time = processor_time(stat).unwrap();
+        assert_eq!(time.user, Duration::from_millis(1300));
+        assert_eq!(time.total(), Duration::from_secs(2));
     }
 }

@@ -25,6 +25,12 @@ pub trait Workload {
     /// What it does, in a line.
     fn about(&self) -> &'static str;
 
+    /// Whether the load waits whenever the daemon works, and the other way round. Then one
+    /// processor for both disturbs the measuring less than waking up another each time.
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
     /// What rxenstored should reach.
     fn goals(&self) -> &'static [Goal];
 

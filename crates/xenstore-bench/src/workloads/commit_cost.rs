@@ -50,6 +50,10 @@ impl Workload for CommitCost {
         "a transaction of 5 reads and 5 writes, merged, by the size of the store"
     }
 
+    fn takes_turns(&self) -> bool {
+        true
+    }
+
     fn goals(&self) -> &'static [Goal] {
         &[Goal { figure: COMMIT_GROWTH, bound: Bound::AtMost(1.3) }]
     }
@@ -119,7 +123,7 @@ fn measure(run: &Run<'_>, size: u32, transactions: u32) -> Result<Cost, Failure>
         client.ask(MessageType::TransactionEnd, id, &[b"T\0"])?;
         latencies.note(asked.elapsed());
     }
-    let processor = process.processor_time_since(before)? / transactions;
+    let processor = process.processor_time()?.since(before).total() / transactions;
     let commit = latencies.spread().map_or(Duration::ZERO, |spread| spread.median);
     Ok(Cost { commit, processor })
 }
