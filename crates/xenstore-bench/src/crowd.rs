@@ -61,6 +61,7 @@ pub fn run(daemon: &Daemon, clients: Vec<Transactor>, bound: Duration) -> Result
         outcome.add(RETRIES, Unit::Number, Better::Low, retries);
     }
     outcome.add_highest("most tries of one transaction", Unit::Number, to_f64(tally.most_tries));
+    outcome.add_highest("clients without a commit", Unit::Number, to_f64(tally.starved));
     if let Some(spread) = tally.transactions.spread() {
         outcome.add_time("transaction, median", spread.median);
         outcome.add_time("transaction, p99", spread.p99);

@@ -14,14 +14,17 @@ fn main() -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("WARNING: not a release build; the figures mean nothing");
     }
-    let mut targets = options.targets();
-    targets.retain(|target| {
-        let missing = target.missing();
-        if let Some(reason) = &missing {
-            eprintln!("WARNING: {} IS MISSING and not compared: {reason}", target.name());
+    let (mut targets, mut missing) = (options.targets(), Vec::new());
+    targets.retain(|target| match target.missing() {
+        None => true,
+        Some(reason) => {
+            missing.push(format!("{} IS MISSING and not compared: {reason}", target.name()));
+            false
         }
-        missing.is_none()
     });
+    for line in &missing {
+        eprintln!("WARNING: {line}");
+    }
     if targets.contains(&Target::Rxenstored)
         && let Err(error) = target::build_rxenstored()
     {
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     }
     match campaign::run(&options, &targets) {
         Ok(sections) => {
-            print!("{}", report::text(&sections));
+            print!("{}", report::text(&sections, &missing));
             ExitCode::SUCCESS
         }
         Err(error) => {

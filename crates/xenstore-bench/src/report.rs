@@ -17,11 +17,14 @@ Each value is the median of the rounds; of aborts and of the most tries it is th
 A worst latency is the median of the rounds' worst ones. The last column compares rxenstored
 with the better of the other two; above 1 is in its favour.";
 
-/// All sections as text.
-pub fn text(sections: &[Section]) -> String {
+/// All sections as text, after what is `missing` from them.
+pub fn text(sections: &[Section], missing: &[String]) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{LEGEND}");
+    for line in missing {
+        let _ = writeln!(out, "WARNING: {line}");
+    }
     for section in sections {
         let _ = write!(out, "\n{section}");
     }

@@ -26,6 +26,8 @@ pub struct Tally {
     pub most_tries: u64,
     /// Requests answered.
     pub requests: u64,
+    /// Clients of which no transaction went through.
+    pub starved: u64,
 }
 
 impl Tally {
@@ -38,6 +40,7 @@ impl Tally {
             sum.aborts += one.aborts;
             sum.most_tries = sum.most_tries.max(one.most_tries);
             sum.requests += one.requests;
+            sum.starved += one.starved;
             sum
         })
     }
@@ -95,6 +98,7 @@ impl Transactor {
             self.tally.most_tries = self.tally.most_tries.max(open.tries);
             self.tally.transactions.note_unfinished(end - open.begun);
         }
+        self.tally.starved = u64::from(self.tally.transactions.count() == 0);
         self.tally
     }
 
