@@ -2,7 +2,8 @@
 //!
 //! They wake each other all the time, and a scheduler that sees this puts both on one
 //! processor, where they take turns. With one for each, the load never takes time from the
-//! daemon, for every daemon alike.
+//! daemon, for every daemon alike. Whoever wants them on one runs the program under
+//! `taskset -c 0`.
 
 use std::io;
 

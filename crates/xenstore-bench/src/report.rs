@@ -50,9 +50,9 @@ impl fmt::Display for Section {
             writeln!(f, "{:>VALUE$}", ratio.unwrap_or_default())?;
         }
         for goal in self.goals {
-            if let Some(verdict) = self.verdict(goal) {
-                writeln!(f, "  goal: {}, {}: {verdict}", goal.figure, goal.bound)?;
-            }
+            let verdict = self.verdict(goal);
+            let verdict = verdict.as_deref().unwrap_or("nothing to judge it by");
+            writeln!(f, "  goal: {}, {}: {verdict}", goal.figure, goal.bound)?;
         }
         for column in &self.columns {
             let notes = column.rounds.iter().flat_map(|round| &round.notes);

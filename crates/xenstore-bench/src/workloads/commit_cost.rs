@@ -47,7 +47,7 @@ impl Workload for CommitCost {
     }
 
     fn about(&self) -> &'static str {
-        "a transaction of 5 reads and 5 writes, merged, by the size of the store"
+        "a merged transaction of 5 reads and 5 writes for a guest, by the size of the store"
     }
 
     fn takes_turns(&self) -> bool {
