@@ -17,6 +17,7 @@ use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
 use crate::protection::{Protection, Rank};
 use crate::quota::{Charge, Ledger, Limits, Quota};
 use crate::store::Store;
+use crate::transaction::Transaction;
 use crate::watch::Watches;
 
 /// Requests a connection may have answered in one turn, if they all lie there.
@@ -356,8 +357,7 @@ impl Engine {
     }
 
     pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let connection = self.connections.get_mut(id.slot)?.as_mut()?;
-        (connection.serial == id.serial).then_some(connection)
+        find(&mut self.connections, id)
     }
 
     pub(crate) fn connections_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
@@ -378,6 +378,26 @@ impl Engine {
     /// touching a node. The privileged have no limits.
     pub(crate) fn epoch(&self, caller: Caller) -> u64 {
         self.rights_epoch + if caller.privileged { 0 } else { self.limits_epoch }
+    }
+
+    /// An open transaction, and all that an operation inside it needs.
+    pub(crate) fn inside(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        number: u32,
+    ) -> Option<(&mut Transaction, &mut Store, Context<'_>)> {
+        let epoch = self.epoch(caller);
+        let connection = find(&mut self.connections, id)?;
+        let context = Context {
+            caller,
+            epoch,
+            domains: &self.domains,
+            ledger: &mut self.ledger,
+            clock: &mut self.clock,
+            listing: &mut self.listing,
+        };
+        Some((connection.transactions.get_mut(&number)?, &mut self.store, context))
     }
 
     /// The committed store, and all that an operation needs beside it.
@@ -417,4 +437,9 @@ impl Engine {
                 .observe(&Origin { transport: connection.transport, domid, transaction }, incident);
         }
     }
+}
+
+fn find(connections: &mut [Option<Connection>], id: ConnectionId) -> Option<&mut Connection> {
+    let connection = connections.get_mut(id.slot)?.as_mut()?;
+    (connection.serial == id.serial).then_some(connection)
 }

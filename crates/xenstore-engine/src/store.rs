@@ -168,7 +168,8 @@ impl Store {
                 let bytes = signed(value.len()) - signed(old.len());
                 cx.ledger.note(acl.owner(), Charge { nodes: 0, bytes });
                 let generation = cx.clock.tick();
-                self.nodes.update(path.components(), generation, |data| data.value = value.clone());
+                self.nodes
+                    .update_known(path.components(), generation, |data| data.value = value.clone());
             }
             Place::Missing { .. } => self.create(path, value, cx)?,
         }
@@ -270,12 +271,13 @@ impl Store {
         Ok((Reply::Done, Effect::Permissions(before)))
     }
 
-    /// Sets a permission list, whoever asks, and charges who owns the node then.
+    /// Sets the permission list of a node there is, whoever asks, and charges who owns it
+    /// then.
     pub fn set_acl(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
         self.change(name, ledger, clock, |data| data.acl = acl);
     }
 
-    /// Sets a value, whoever asks.
+    /// Sets the value of a node there is, whoever asks.
     pub fn set_value(
         &mut self,
         name: &Name,
@@ -303,7 +305,7 @@ impl Store {
             let NodeData { acl, value } = data;
             ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
         };
-        tree.update(name.components(), clock.tick(), |data| {
+        tree.update_known(name.components(), clock.tick(), |data| {
             book(data, |charge| -charge);
             change(data);
             book(data, |charge| charge);

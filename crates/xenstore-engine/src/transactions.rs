@@ -135,25 +135,21 @@ impl Engine {
         transaction: u32,
         operation: Operation,
     ) -> Outcome {
-        // Taken out for the time being, so that it and the engine can both be changed.
-        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&transaction));
-        let mut open = taken.ok_or(Errno::NoEnt)?;
-        let protected = self.protection.protects(id, Rank::of(&caller), transaction);
-        let most_requests = self.most_requests;
-        let (store, mut context) = self.context(caller);
-        let moves = protected && !open.base.unchanged(store, &operation.name());
-        if moves {
+        let (rank, most_requests) = (Rank::of(&caller), self.most_requests);
+        let protected = self.protection.protects(id, rank, transaction);
+        let (open, store, mut context) =
+            self.inside(id, caller, transaction).ok_or(Errno::NoEnt)?;
+        let mut effort = 0;
+        if protected && !open.base.unchanged(store, &operation.name()) {
             open.move_to(store, &mut context);
+            effort = open.requests();
         }
         let result = open.execute(operation, most_requests, &mut context);
-        if moves {
-            self.effort += open.requests();
-        }
-        if let (true, Some(record)) = (protected, open.log.last()) {
-            self.protection.note(id, Rank::of(&caller), record, &open.base);
-        }
-        if let Some(connection) = self.connection_mut(id) {
-            connection.transactions.insert(transaction, open);
+        let told = open.log.last().filter(|_| protected);
+        let told = told.map(|record| (record.clone(), open.base.clone()));
+        self.effort += effort;
+        if let Some((record, base)) = told {
+            self.protection.note(id, rank, &record, &base);
         }
         Ok(result?.into())
     }

@@ -143,7 +143,18 @@ impl<V: Clone> Tree<V> {
     ) -> Option<R> {
         let path = path.into_iter();
         self.get(path.clone())?;
-        let (value, _) = self.node_mut(path)?.change(generation);
+        self.update_known(path, generation, change)
+    }
+
+    /// The same for a path of which the caller knows that it is there: one walk
+    /// less. Of one that is not there the part that is gets copied, needlessly.
+    pub fn update_known<'p, R>(
+        &mut self,
+        path: impl IntoIterator<Item = &'p str>,
+        generation: u64,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> Option<R> {
+        let (value, _) = self.node_mut(path.into_iter())?.change(generation);
         Some(change(value))
     }
 
