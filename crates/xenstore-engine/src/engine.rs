@@ -124,6 +124,14 @@ pub struct Engine {
     outgoing: Vec<ConnectionId>,
 }
 
+/// What an operation inside a transaction needs beside that.
+pub(crate) struct Inside<'a> {
+    pub store: &'a Store,
+    pub protection: &'a mut Protection,
+    pub effort: &'a mut usize,
+    pub context: Context<'a>,
+}
+
 impl Engine {
     /// An engine whose store holds what every store has from the start.
     pub fn new(settings: &Settings) -> Self {
@@ -289,6 +297,7 @@ impl Engine {
         self.effort = 0;
         if let Some(Held { header, payload, .. }) = held {
             self.answer(id, header, &payload, true, outside);
+            self.had_turn(id);
         }
         let turn = self.answer_requests(id, &mut inbox, outside);
         if let Some(connection) = self.connection_mut(id) {
@@ -386,9 +395,9 @@ impl Engine {
         id: ConnectionId,
         caller: Caller,
         number: u32,
-    ) -> Option<(&mut Transaction, &mut Store, Context<'_>)> {
+    ) -> Option<(&mut Transaction, Inside<'_>)> {
         let epoch = self.epoch(caller);
-        let connection = find(&mut self.connections, id)?;
+        let open = find(&mut self.connections, id)?.transactions.get_mut(&number)?;
         let context = Context {
             caller,
             epoch,
@@ -397,7 +406,8 @@ impl Engine {
             clock: &mut self.clock,
             listing: &mut self.listing,
         };
-        Some((connection.transactions.get_mut(&number)?, &mut self.store, context))
+        let (protection, effort) = (&mut self.protection, &mut self.effort);
+        Some((open, Inside { store: &self.store, protection, effort, context }))
     }
 
     /// The committed store, and all that an operation needs beside it.

@@ -16,6 +16,9 @@ use crate::transaction::Record;
 /// not protected. Room for 1024 nodes, which is the quota, eight names deep; 320 KiB.
 const GUEST_PLACES: usize = 8192;
 
+/// The same for the privileged.
+const MOST_PLACES: usize = 1 << 20;
+
 /// The places a transaction was told about.
 ///
 /// A place is known by a hash of its path, so it costs the same however long its path is.
@@ -23,8 +26,7 @@ const GUEST_PLACES: usize = 8192;
 #[derive(Clone, Debug, Default)]
 pub struct Footprint {
     places: HashMap<u64, Told>,
-    /// How many there may be; the privileged may have any number.
-    most: Option<usize>,
+    privileged: bool,
 }
 
 /// What was told of a place, beyond whether it exists and who may have it.
@@ -69,37 +71,37 @@ impl Disturbance {
 impl Footprint {
     /// That of a transaction in which nothing was asked yet.
     pub fn new(privileged: bool) -> Self {
-        Self { places: HashMap::new(), most: (!privileged).then_some(GUEST_PLACES) }
+        Self { places: HashMap::new(), privileged }
     }
 
     /// Adds a request and its answer, in a transaction that began with this store.
     pub fn note(&mut self, record: &Record, base: &Store) {
         let Record { operation, answer } = record;
-        let told = Told {
-            value: answer.is_ok() && matches!(operation, Operation::Read(_)),
-            children: matches!(operation, Operation::Directory(_) | Operation::DirectoryPart(..)),
-        };
+        let granted = answer.is_ok();
+        let told =
+            Told { value: granted && reads(operation), children: granted && lists(operation) };
         let name = operation.name();
         let depth = name.components().count();
         // The nodes a guest makes larger, children's names included, are limited in size.
         let grows = match base.place(&name) {
-            _ if self.most.is_none() || operation.is_read() => None,
+            _ if self.privileged || operation.is_read() => None,
             Place::Found(_) if matches!(operation, Operation::Rm(_)) => depth.checked_sub(1),
             Place::Found(_) => Some(depth),
             Place::Missing { rest, .. } => Some(depth - rest.count()),
         };
         for (index, place) in places(&name).enumerate() {
-            let mut told = if index == depth { told } else { Told::default() };
-            if grows == Some(index) {
-                told = Told { value: true, children: true };
-            }
+            let told = match index {
+                _ if grows == Some(index) => Told { value: true, children: true },
+                _ if index == depth => told,
+                _ => Told::default(),
+            };
             self.tell(place, told);
         }
     }
 
     fn tell(&mut self, place: u64, told: Told) {
-        if self.most.is_none_or(|most| self.places.len() < most) || self.places.contains_key(&place)
-        {
+        let most = if self.privileged { MOST_PLACES } else { GUEST_PLACES };
+        if self.places.len() < most || self.places.contains_key(&place) {
             let known = self.places.entry(place).or_default();
             known.value |= told.value;
             known.children |= told.children;
@@ -108,10 +110,36 @@ impl Footprint {
 
     /// Adds all of another.
     pub fn add(&mut self, other: Self) {
-        if self.places.is_empty() {
+        if self.places.is_empty() && !other.places.is_empty() {
             *self = other;
         } else {
             other.places.into_iter().for_each(|(place, told)| self.tell(place, told));
+        }
+    }
+
+    /// Whether what an operation would be told cannot have changed since the transaction
+    /// was last where its store is now: others were kept from it.
+    pub fn covers(&self, operation: &Operation, base: &Store) -> bool {
+        let told = |place: Option<u64>| place.and_then(|place| self.places.get(&place));
+        let sized = |told: &Told| self.privileged || (told.value && told.children);
+        let name = operation.name();
+        match (operation, base.place(&name)) {
+            // What is made in its place later depends on what is above.
+            (Operation::Rm(_), _) => false,
+            (_, Place::Missing { rest, .. }) => {
+                let depth = name.components().count() - rest.count();
+                let mut way = places(&name).skip(depth);
+                let nearest = told(way.next());
+                // Nothing came there, so nothing came below.
+                told(way.next()).is_some() && (operation.is_read() || nearest.is_some_and(sized))
+            }
+            (_, Place::Found(_)) => {
+                told(places(&name).last()).is_some_and(|told| match operation {
+                    _ if reads(operation) => told.value,
+                    _ if lists(operation) => told.children,
+                    _ => operation.is_read() || sized(told),
+                })
+            }
         }
     }
 
@@ -132,6 +160,14 @@ impl Footprint {
             Disturbance::Any => !self.places.is_empty(),
         }
     }
+}
+
+fn reads(operation: &Operation) -> bool {
+    matches!(operation, Operation::Read(_))
+}
+
+fn lists(operation: &Operation) -> bool {
+    matches!(operation, Operation::Directory(_) | Operation::DirectoryPart(..))
 }
 
 /// The place of a name and of all above it, the root first.
@@ -217,5 +253,10 @@ mod tests {
         }
         assert_eq!(guest.places.len(), GUEST_PLACES);
         assert_eq!(tool.places.len(), GUEST_PLACES + 11);
+        let mut second = Footprint::new(false);
+        second.add(Footprint::default());
+        second.add(guest);
+        second.add(tool);
+        assert_eq!(second.places.len(), GUEST_PLACES, "nor by adding another");
     }
 }

@@ -78,13 +78,28 @@ impl Engine {
     }
 
     pub(crate) fn wake(&mut self) {
-        for id in self.protection.take_awake() {
-            let held = self.connection_mut(id).and_then(|connection| connection.held.as_mut());
-            if let Some(held) = held.filter(|held| held.asleep) {
-                held.asleep = false;
-                self.ready.push(id);
+        loop {
+            let awake = self.protection.take_awake();
+            if awake.is_empty() {
+                return;
+            }
+            for id in awake {
+                let held = self.connection_mut(id).and_then(|connection| connection.held.as_mut());
+                if let Some(held) = held.filter(|held| held.asleep) {
+                    held.asleep = false;
+                    self.ready.push(id);
+                } else {
+                    // It is gone, or has its turn just now.
+                    self.protection.had_turn(id, self.now);
+                }
             }
         }
+    }
+
+    /// A connection that had been woken had its turn.
+    pub(crate) fn had_turn(&mut self, id: ConnectionId) {
+        self.protection.had_turn(id, self.now);
+        self.wake();
     }
 
     /// Whether a request that disturbs so has to wait; takes note if it does.

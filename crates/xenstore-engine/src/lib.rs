@@ -33,7 +33,7 @@
 //! | `transactions` | requests about transactions |
 //! | `transaction` | one transaction: a private copy of the store |
 //! | `commit`, `graft` | how they become everybody's |
-//! | `protection`, `footprint`, `hold` | who waits so that every transaction gets through |
+//! | `protection`, `tenure`, `footprint`, `hold` | who waits so that every transaction gets through |
 //! | `acl`, `grant` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
@@ -71,6 +71,7 @@ mod quota;
 mod refusal;
 mod requests;
 mod store;
+mod tenure;
 mod transaction;
 mod transactions;
 mod value;

@@ -116,6 +116,7 @@ impl Engine {
     /// The hypervisor says that something changed about a domain: it shut down, died,
     /// or its number belongs to another now.
     pub fn domain_changed(&mut self, domid: Domid, outside: &mut Outside<'_>) {
+        self.now = outside.now;
         let Some(known) = self.domains.get(domid) else {
             return;
         };

@@ -12,23 +12,23 @@
 //!   start comes the protection, so the protected never wait for each other.
 //! * A guest is held back by anybody's tenure. The privileged are held back by
 //!   the privileged only: no guest can make the toolstack wait.
-//! * A tenure ends with its transaction, at the latest when its time is up. Then everybody
-//!   held back goes on, before the next tenure begins.
+//! * A tenure ends with its transaction, at the latest when its time is up or its holder
+//!   was silent for a quarter of that. Then everybody held back has a turn before the next
+//!   tenure begins.
 //! * A tenure costs. After one of length t its client has no further tenure for t, a guest
 //!   for 9 t, and no guest has one for t: guests cannot have each other
 //!   wait more than half of the time, and one guest the others no more than a tenth.
 //!
 //! Nothing here can wait for ever: who waits, waits for a tenure, and those end by time.
 
-use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
 use crate::acl::Caller;
 use crate::footprint::{Disturbance, Footprint};
 use crate::ids::ConnectionId;
-use crate::store::Store;
-use crate::transaction::{Record, Transaction};
+use crate::tenure::{Queue, Tenure};
+use crate::transaction::Transaction;
 
 /// How long a guest's tenure keeps it from another one, in lengths of that tenure.
 const GUEST_REST: u32 = 9;
@@ -92,26 +92,6 @@ pub struct Protection {
     awake: Vec<ConnectionId>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    tenure: Option<Tenure>,
-    /// Claimants whose start of a transaction waits, by age, and until when each rests.
-    waiting: BTreeMap<u64, (ConnectionId, Duration)>,
-    /// There is no next tenure before.
-    free_from: Duration,
-}
-
-#[derive(Debug)]
-struct Tenure {
-    holder: ConnectionId,
-    since: Duration,
-    /// The protected transactions. None yet: the holder's start is still to come.
-    transactions: Vec<u32>,
-    footprint: Footprint,
-    /// Who was told to wait.
-    held: Vec<ConnectionId>,
-}
-
 impl Protection {
     /// Nobody is protected. `time` is the longest that anybody will be at a time.
     pub fn new(time: Duration) -> Self {
@@ -131,6 +111,12 @@ impl Protection {
         }
     }
 
+    /// The tenures there are, the higher rank first.
+    fn tenures(&self) -> impl Iterator<Item = (Rank, &Tenure)> {
+        let queues = [(Rank::Privileged, &self.privileged), (Rank::Guest, &self.guests)];
+        queues.into_iter().filter_map(|(rank, queue)| Some((rank, queue.tenure()?)))
+    }
+
     /// Takes note that a connection lost a transaction.
     pub fn lost(&mut self, rank: Rank, claim: &mut Claim, lost: &Transaction) {
         if self.time.is_zero() {
@@ -141,10 +127,14 @@ impl Protection {
         for record in &lost.log {
             claim.footprint.note(record, &lost.base);
         }
-        claim.age.get_or_insert_with(|| {
-            self.last_age += 1;
-            self.last_age
-        });
+        if claim.age.is_none() {
+            claim.age = Some(self.next_age());
+        }
+    }
+
+    fn next_age(&mut self) -> u64 {
+        self.last_age += 1;
+        self.last_age
     }
 
     /// Whether a connection's next transaction may begin now. If it is to wait, it is
@@ -159,44 +149,46 @@ impl Protection {
         let Some(age) = claim.age.filter(|_| claim.owed > 0) else {
             return Admission::Plain;
         };
-        if self.tenure_of(id, rank).is_none() {
-            self.queue(rank).waiting.insert(age, (id, claim.rests_until));
+        if self.queue(rank).tenure_of(id).is_none() {
+            self.queue(rank).enter(age, id, claim.rests_until);
             self.appoint(now);
         }
-        let Some(tenure) = self.tenure_of(id, rank) else {
+        let Some(tenure) = self.queue(rank).tenure_of(id) else {
             return Admission::Wait;
         };
         claim.owed -= 1;
-        tenure.footprint.add(mem::take(&mut claim.footprint));
+        tenure.extend(mem::take(&mut claim.footprint), now);
         Admission::Protected
     }
 
     /// The transaction that was admitted under protection has this number.
     pub fn protect(&mut self, id: ConnectionId, rank: Rank, transaction: u32) {
-        if let Some(tenure) = self.tenure_of(id, rank) {
-            tenure.transactions.push(transaction);
+        if let Some(tenure) = self.queue(rank).tenure_of(id) {
+            tenure.protect(transaction);
         }
     }
 
-    fn tenure_of(&mut self, id: ConnectionId, rank: Rank) -> Option<&mut Tenure> {
-        self.queue(rank).tenure.as_mut().filter(|tenure| tenure.holder == id)
-    }
-
-    /// Whether a transaction is protected.
-    pub fn protects(&mut self, id: ConnectionId, rank: Rank, transaction: u32) -> bool {
-        self.tenure_of(id, rank).is_some_and(|tenure| tenure.transactions.contains(&transaction))
-    }
-
-    /// Takes note of what a protected transaction was told.
-    pub fn note(&mut self, id: ConnectionId, rank: Rank, told: &Record, base: &Store) {
-        if let Some(tenure) = self.tenure_of(id, rank) {
-            tenure.footprint.note(told, base);
+    /// A connection whose turn it is does not begin a transaction after all.
+    pub fn pass(&mut self, id: ConnectionId, rank: Rank, claim: &mut Claim, now: Duration) {
+        if self.queue(rank).tenure_of(id).is_some_and(|tenure| tenure.is_awaited()) {
+            self.finish(rank, claim, now);
         }
+    }
+
+    /// The footprint of a transaction about to be asked something, if it is protected.
+    pub fn footprint(
+        &mut self,
+        id: ConnectionId,
+        rank: Rank,
+        transaction: u32,
+        now: Duration,
+    ) -> Option<&mut Footprint> {
+        self.queue(rank).tenure_of(id)?.footprint(transaction, now)
     }
 
     /// Whether anybody is protected who can hold back a connection of this rank.
     pub fn is_active(&self, rank: Rank) -> bool {
-        self.privileged.tenure.is_some() || (rank == Rank::Guest && self.guests.tenure.is_some())
+        self.tenures().any(|(holder, _)| holder >= rank)
     }
 
     /// The rank of the tenure that holds a connection back from what would disturb it.
@@ -206,23 +198,23 @@ impl Protection {
         rank: Rank,
         disturbances: &[Disturbance],
     ) -> Option<Rank> {
-        let above = [(&self.privileged, Rank::Privileged), (&self.guests, Rank::Guest)];
-        let holds_back = |&(queue, holder): &(&Queue, Rank)| {
-            holder >= rank
-                && queue.tenure.as_ref().is_some_and(|tenure| {
-                    tenure.holder != id
-                        && !tenure.transactions.is_empty()
-                        && disturbances.iter().any(|it| tenure.footprint.is_disturbed_by(it))
-                })
-        };
-        above.into_iter().find(holds_back).map(|(_, holder)| holder)
+        let mut tenures = self.tenures().filter(|&(holder, _)| holder >= rank);
+        tenures.find(|(_, tenure)| tenure.holds_back(id, disturbances)).map(|(holder, _)| holder)
     }
 
     /// Has a connection wait for the end of a tenure; whose it is.
     pub fn hold(&mut self, id: ConnectionId, obstacle: Rank) -> Option<ConnectionId> {
-        let tenure = self.queue(obstacle).tenure.as_mut()?;
-        tenure.held.push(id);
+        let tenure = self.queue(obstacle).tenure_mut()?;
+        tenure.hold(id);
         Some(tenure.holder)
+    }
+
+    /// A connection that was held back had its turn, or needs none.
+    pub fn had_turn(&mut self, id: ConnectionId, now: Duration) {
+        for queue in [&mut self.privileged, &mut self.guests] {
+            queue.had_turn(id);
+        }
+        self.appoint(now);
     }
 
     /// A transaction ended, and a tenure perhaps with it.
@@ -234,96 +226,60 @@ impl Protection {
         transaction: u32,
         now: Duration,
     ) {
-        if let Some(tenure) = self.tenure_of(id, rank)
-            && let Some(place) = tenure.transactions.iter().position(|&it| it == transaction)
-        {
-            tenure.transactions.swap_remove(place);
-            if tenure.transactions.is_empty() {
-                self.finish(rank, claim, now);
-            }
+        if self.queue(rank).tenure_of(id).is_some_and(|tenure| tenure.release(transaction)) {
+            self.finish(rank, claim, now);
         }
     }
 
     /// A connection goes, or all its transactions at once.
     pub fn left(&mut self, id: ConnectionId, rank: Rank, claim: &mut Claim, now: Duration) {
         if let Some(age) = claim.age {
-            self.queue(rank).waiting.remove(&age);
+            self.queue(rank).leave(age);
         }
-        if self.tenure_of(id, rank).is_some() {
+        if self.queue(rank).tenure_of(id).is_some() {
             self.finish(rank, claim, now);
         }
+        self.had_turn(id, now);
     }
 
     /// The connections whose tenure has lasted long enough.
-    pub fn overdue(&self, now: Duration) -> Vec<(ConnectionId, Rank)> {
-        let queues = [(&self.privileged, Rank::Privileged), (&self.guests, Rank::Guest)];
-        let overdue = |(queue, rank): (&Queue, Rank)| {
-            let tenure = queue.tenure.as_ref()?;
-            (tenure.since + self.time <= now).then_some((tenure.holder, rank))
-        };
-        queues.into_iter().filter_map(overdue).collect()
+    pub fn overdue(&self, now: Duration) -> impl Iterator<Item = (ConnectionId, Rank)> + use<> {
+        let overdue = |queue: &Queue, rank| Some((queue.overdue(self.time, now)?, rank));
+        let privileged = overdue(&self.privileged, Rank::Privileged);
+        privileged.into_iter().chain(overdue(&self.guests, Rank::Guest))
     }
 
-    /// Ends a tenure that has lasted long enough. Its holder, if it loses again, comes
+    /// Ends a tenure that has lasted long enough. If its holder claims another, it comes
     /// after all who wait now.
     pub fn expire(&mut self, rank: Rank, claim: &mut Claim, now: Duration) {
-        (claim.age, claim.owed) = (None, 0);
+        claim.age = (claim.owed > 0).then(|| self.next_age());
         self.finish(rank, claim, now);
     }
 
     fn finish(&mut self, rank: Rank, claim: &mut Claim, now: Duration) {
         let queue = self.queue(rank);
-        let Some(tenure) = queue.tenure.take() else {
+        let Some((length, held)) = queue.finish(now) else {
             return;
         };
-        let length = now.saturating_sub(tenure.since);
         if rank == Rank::Guest {
             claim.rests_until = now + length * GUEST_REST;
-            queue.free_from = now + length;
+            queue.rest_until(now + length);
         } else {
             claim.rests_until = now + length;
         }
-        self.awake.extend(tenure.held);
+        self.awake.extend(held);
         self.appoint(now);
     }
 
     /// Begins the tenures that can begin by now.
     pub fn appoint(&mut self, now: Duration) {
-        for queue in [&mut self.privileged, &mut self.guests] {
-            self.awake.extend(queue.appoint(now));
-        }
+        self.awake.extend(self.privileged.appoint(true, now));
+        self.awake.extend(self.guests.appoint(false, now));
     }
 
-    /// When time alone changes something next. A look at all who wait, if nobody has a
-    /// tenure.
+    /// When time alone changes something next.
     pub fn deadline(&self) -> Option<Duration> {
-        let next = |queue: &Queue| {
-            if let Some(tenure) = &queue.tenure {
-                return Some(tenure.since + self.time);
-            }
-            let rested = queue.waiting.values().map(|&(_, rests_until)| rests_until).min()?;
-            Some(rested.max(queue.free_from))
-        };
-        [&self.privileged, &self.guests].into_iter().filter_map(next).min()
-    }
-}
-
-impl Queue {
-    /// Gives the tenure, if nobody has it, to the oldest claimant who may have it.
-    fn appoint(&mut self, now: Duration) -> Option<ConnectionId> {
-        if self.tenure.is_some() || now < self.free_from {
-            return None;
-        }
-        let mut rested = self.waiting.iter().filter(|&(_, &(_, rests_until))| rests_until <= now);
-        let (&age, &(holder, _)) = rested.next()?;
-        self.waiting.remove(&age);
-        self.tenure = Some(Tenure {
-            holder,
-            since: now,
-            transactions: Vec::new(),
-            footprint: Footprint::default(),
-            held: Vec::new(),
-        });
-        Some(holder)
+        let queues = [&self.privileged, &self.guests].into_iter();
+        queues.filter_map(|queue| queue.deadline(self.time)).min()
     }
 }

@@ -25,6 +25,13 @@ const MOST_BYTES: u32 = 256 << 20;
 /// Bytes a recorded request takes beside its path, its value and its answer.
 const RECORD_OVERHEAD: usize = 192;
 
+/// Bytes that each name of a path counts for. They take none, but time at the commit: a
+/// path of 1000 names as much as a hundred others.
+const NAME_OVERHEAD: usize = 64;
+
+/// Bytes recorded that are one unit of a turn's work.
+const BYTES_PER_EFFORT: usize = 512;
+
 /// What a client was told.
 pub type Answer = Result<Reply, Errno>;
 
@@ -83,18 +90,16 @@ impl Transaction {
         }
     }
 
-    /// Does an operation inside, if the transaction may grow. The context's own ledger is
+    /// Does an operation inside, one for which there is room. The context's own ledger is
     /// not touched.
     pub fn execute(
         &mut self,
         operation: Operation,
-        most_requests: u32,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
-        self.check_size(&operation, most_requests, cx)?;
         let result = self.perform(&operation, cx);
         let answer = result.clone().map_err(Refusal::errno);
-        self.bytes += RECORD_OVERHEAD + operation.size() + answer.as_ref().map_or(0, Reply::size);
+        self.bytes += weight(&operation) + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
     }
@@ -113,7 +118,7 @@ impl Transaction {
 
     /// Whether there is room for one request more. What a transaction keeps is bounded for
     /// everybody; domains have quotas, and `most_requests` is theirs.
-    fn check_size(
+    pub fn check_size(
         &mut self,
         operation: &Operation,
         most_requests: u32,
@@ -139,12 +144,12 @@ impl Transaction {
             if fits { Ok(()) } else { Err(Refusal::Limit(Overrun { domid, what, wanted, limit })) }
         };
         over("transaction-requests", self.log.len() + 1, most_requests)?;
-        over("transaction-memory", self.bytes + operation.size(), most_bytes)
+        over("transaction-memory", self.bytes + weight(operation), most_bytes)
     }
 
-    /// How many requests it consists of so far.
-    pub fn requests(&self) -> usize {
-        self.log.len()
+    /// The work of doing all of it again, in units of a turn's.
+    pub fn effort(&self) -> usize {
+        self.bytes / BYTES_PER_EFFORT
     }
 }
 
@@ -158,6 +163,12 @@ impl Changed {
         };
         Some(Self { name: operation.name(), removed })
     }
+}
+
+/// Bytes that a request counts for before it is answered.
+fn weight(operation: &Operation) -> usize {
+    let names = operation.name().components().count();
+    RECORD_OVERHEAD + NAME_OVERHEAD * names + operation.size()
 }
 
 /// The same context, charging another account.

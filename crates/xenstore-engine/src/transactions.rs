@@ -1,10 +1,10 @@
 //! Requests about transactions: their start, what is done inside, and their end.
 
-use xenstore_wire::Errno;
+use xenstore_wire::{Errno, Name};
 
 use crate::acl::Caller;
 use crate::commit::Way;
-use crate::engine::Engine;
+use crate::engine::{Engine, Inside};
 use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
 use crate::operation::{Operation, Reply};
@@ -18,7 +18,19 @@ use crate::transaction::{Record, Transaction};
 const MOST_OPEN: usize = 1024;
 
 impl Engine {
+    /// A transaction's start. That of one who lost before waits for its turn.
     pub(crate) fn start(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
+        let outcome = self.begin(id, caller, inside);
+        if matches!(outcome, Err(Hindrance::Refused(_))) {
+            let (now, rank) = (self.now, Rank::of(&caller));
+            self.claims(id, |protection, claim| protection.pass(id, rank, claim, now));
+        }
+        // Perhaps it was found that it is somebody else's turn.
+        self.wake();
+        outcome
+    }
+
+    fn begin(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
         if inside != 0 {
             return Err(Errno::Busy.into());
         }
@@ -96,7 +108,7 @@ impl Engine {
             self.observe(id, number, outside.daemon, &Incident::Conflict);
             return Err(Errno::Again.into());
         }
-        self.effort += open.requests();
+        self.effort += open.effort();
         let (store, mut context) = self.context(caller);
         match open.commit(store, &mut context) {
             Ok(committed) => {
@@ -135,21 +147,23 @@ impl Engine {
         transaction: u32,
         operation: Operation,
     ) -> Outcome {
-        let (rank, most_requests) = (Rank::of(&caller), self.most_requests);
-        let protected = self.protection.protects(id, rank, transaction);
-        let (open, store, mut context) =
-            self.inside(id, caller, transaction).ok_or(Errno::NoEnt)?;
-        let mut effort = 0;
-        if protected && !open.base.unchanged(store, &operation.name()) {
+        let (rank, most_requests, now) = (Rank::of(&caller), self.most_requests, self.now);
+        let Some((open, engine)) = self.inside(id, caller, transaction) else {
+            return Err(Errno::NoEnt.into());
+        };
+        let Inside { store, protection, effort, mut context } = engine;
+        open.check_size(&operation, most_requests, &context)?;
+        let footprint = protection.footprint(id, rank, transaction, now);
+        if let Some(footprint) = &footprint
+            && !footprint.covers(&operation, &open.base)
+            && !open.base.unchanged(store, &decisive(&operation))
+        {
             open.move_to(store, &mut context);
-            effort = open.requests();
+            *effort += open.effort();
         }
-        let result = open.execute(operation, most_requests, &mut context);
-        let told = open.log.last().filter(|_| protected);
-        let told = told.map(|record| (record.clone(), open.base.clone()));
-        self.effort += effort;
-        if let Some((record, base)) = told {
-            self.protection.note(id, rank, &record, &base);
+        let result = open.execute(operation, &mut context);
+        if let (Some(footprint), Some(record)) = (footprint, open.log.last()) {
+            footprint.note(record, &open.base);
         }
         Ok(result?.into())
     }
@@ -183,5 +197,16 @@ impl Engine {
             protection.ended(id, Rank::of(&caller), claim, number, now);
         });
         self.wake();
+    }
+}
+
+/// The place that decides what an operation is told. What is made later where something
+/// was removed depends on the place above.
+fn decisive(operation: &Operation) -> Name {
+    match operation {
+        Operation::Rm(path) => {
+            path.split_last().map_or_else(|| operation.name(), |(parent, _)| Name::Node(parent))
+        }
+        _ => operation.name(),
     }
 }

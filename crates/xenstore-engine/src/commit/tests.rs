@@ -113,7 +113,7 @@ impl World {
         let mut open = Transaction::begin(&self.store, 0, Duration::ZERO);
         for &step in steps {
             let operation = self.operation(step);
-            let _ = self.with(caller, |_, cx| open.execute(operation, 0, cx));
+            let _ = self.with(caller, |_, cx| open.execute(operation, cx));
         }
         open
     }
