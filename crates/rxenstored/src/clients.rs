@@ -36,6 +36,8 @@ struct Client {
     in_line: bool,
     /// Whether it will send nothing more.
     ended: bool,
+    /// Whether it is out of epoll for the time being.
+    ignored: bool,
 }
 
 /// What came of reading or writing.
@@ -75,21 +77,31 @@ impl Clients {
             self.table.resize_with(id.slot() + 1, || None);
         }
         if let Some(place) = self.table.get_mut(id.slot()) {
-            *place = Some(Client { id, socket, interest, in_line: false, ended: false });
+            *place =
+                Some(Client { id, socket, interest, in_line: false, ended: false, ignored: false });
             self.count += 1;
         }
         Ok(())
     }
 
-    /// Hears no more of a client that is gone while a request of it waits. What it asked
-    /// for before it went is still done; then it is let go.
+    /// Hears no more of a client that is gone while a request of it waits: epoll would
+    /// report it again and again. What it asked for before it went is still done.
     pub fn ignore(&mut self, epoll: &OwnedFd, id: ConnectionId) {
         if let Some(client) = self.get_mut(id) {
-            client.ended = true;
-            client.interest = EventFlags::empty();
+            client.ignored = true;
             // It is there: it just was heard of.
             let _ = epoll::delete(epoll, &client.socket);
         }
+    }
+
+    /// Hears of a client again whose request waits no more.
+    pub fn listen_again(&mut self, epoll: &OwnedFd, id: ConnectionId, data: u64) -> io::Result<()> {
+        if let Some(client) = self.get_mut(id).filter(|client| client.ignored) {
+            client.ignored = false;
+            client.interest = EventFlags::IN;
+            epoll::add(epoll, &client.socket, epoll::EventData::new_u64(data), client.interest)?;
+        }
+        Ok(())
     }
 
     /// The client in a slot, as the engine knows it.
@@ -150,8 +162,7 @@ impl Clients {
         loop {
             let output = engine.output(id);
             if output.is_empty() {
-                let over = client.ended && !engine.is_ready(id) && !engine.is_held(id);
-                return if over { Progress::Gone } else { Progress::Open };
+                return if client.ended { Progress::Gone } else { Progress::Open };
             }
             let length = output.len();
             match rustix::net::send(client.socket.as_fd(), output, SendFlags::NOSIGNAL) {
@@ -172,7 +183,7 @@ impl Clients {
         id: ConnectionId,
         data: u64,
     ) -> io::Result<()> {
-        let Some(client) = self.get_mut(id) else {
+        let Some(client) = self.get_mut(id).filter(|client| !client.ignored) else {
             return Ok(());
         };
         let mut interest = EventFlags::empty();

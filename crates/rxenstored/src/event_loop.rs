@@ -24,6 +24,7 @@ use crate::access_log::AccessLog;
 use crate::clients::{Clients, Progress};
 use crate::config::Config;
 use crate::door::Door;
+use crate::engine_time::EngineTime;
 use crate::logging::Logging;
 use crate::services::Services;
 use crate::signals::{Signal, Signals};
@@ -97,7 +98,7 @@ pub struct EventLoop {
     signals: Signals,
     logging: Logging,
     debug_dump: PathBuf,
-    started: Instant,
+    time: EngineTime,
     /// Connections with requests, in the order of their turns.
     waiting: VecDeque<ConnectionId>,
 }
@@ -119,7 +120,7 @@ impl EventLoop {
             signals,
             logging,
             debug_dump: config.paths.debug_dump(),
-            started: Instant::now(),
+            time: EngineTime::new(Instant::now()),
             waiting: VecDeque::new(),
         };
         let data = epoll::EventData::new_u64(Token::Signals.data());
@@ -138,6 +139,7 @@ impl EventLoop {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             self.wait(&mut events)?;
+            self.engine.pass_time(self.time.now(), &mut self.services);
             for event in &events {
                 match Token::of(event.data.u64()) {
                     Token::Signals => {
@@ -149,7 +151,7 @@ impl EventLoop {
                     Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
-            self.pass_time();
+            self.line_up_the_woken();
             self.give_turns();
             self.write_output();
             self.line_up_the_woken();
@@ -160,7 +162,8 @@ impl EventLoop {
     /// Waits for something to do; only looks if somebody is waiting for a turn already.
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
         let pause = self.door.pause(&self.epoll);
-        let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.started.elapsed()));
+        self.time.served(Instant::now());
+        let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         let most = if self.waiting.is_empty() {
             pause.into_iter().chain(deadline).min()
         } else {
@@ -168,7 +171,10 @@ impl EventLoop {
         };
         let timeout = most.and_then(|most| Timespec::try_from(most).ok());
         events.clear();
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout.as_ref()) {
+        let waited =
+            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout.as_ref());
+        self.time.waited(Instant::now());
+        match waited {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(wait_error(error)),
         }
@@ -252,25 +258,21 @@ impl EventLoop {
         }
     }
 
-    /// Ends what lasts for too long.
-    fn pass_time(&mut self) {
-        let now = self.started.elapsed();
-        if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
-            self.engine.pass_time(now, &mut self.services);
-        }
-        self.line_up_the_woken();
-    }
-
     /// Puts those in line who waited for somebody's transaction and need not any more.
     fn line_up_the_woken(&mut self) {
         for id in self.engine.take_ready() {
+            let data = Token::Client(id.slot()).data();
+            if let Err(error) = self.clients.listen_again(&self.epoll, id, data) {
+                tracing::warn!(%error, "client cannot be waited for");
+                self.drop_client(id);
+            }
             self.wants_turn(id);
         }
     }
 
     /// One turn for everybody in line.
     fn give_turns(&mut self) {
-        let now = self.started.elapsed();
+        let now = self.time.now();
         for _ in 0..self.waiting.len() {
             let Some(id) = self.waiting.pop_front() else {
                 return;

@@ -18,6 +18,7 @@ pub mod config;
 pub mod daemon;
 pub mod daemonize;
 pub mod door;
+pub mod engine_time;
 pub mod event_loop;
 pub mod hypervisor;
 pub mod limits;

@@ -103,7 +103,10 @@ impl Daemon for Services {
     }
 
     fn held_back(&mut self, held: Domid, holder: Domid) {
-        tracing::debug!(domid = held.get(), holder = holder.get(), "request held back");
+        if let Some(suppressed) = self.limit_messages.check((held, "held back"), Instant::now()) {
+            let (domid, holder) = (held.get(), holder.get());
+            tracing::debug!(domid, holder, suppressed, "request held back");
+        }
     }
 
     fn protection_expired(&mut self, holder: Domid) {
