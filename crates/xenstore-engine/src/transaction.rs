@@ -58,6 +58,10 @@ pub struct Transaction {
     touched: HashSet<Name>,
 }
 
+/// Room for one request, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Room(usize);
+
 /// A request and what its client was told.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -95,11 +99,12 @@ impl Transaction {
     pub fn execute(
         &mut self,
         operation: Operation,
+        room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
         let result = self.perform(&operation, cx);
         let answer = result.clone().map_err(Refusal::errno);
-        self.bytes += weight(&operation) + answer.as_ref().map_or(0, Reply::size);
+        self.bytes += room.0 + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
     }
@@ -123,7 +128,7 @@ impl Transaction {
         operation: &Operation,
         most_requests: u32,
         cx: &Context<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Room, Refusal> {
         let domid = cx.caller.domid;
         let (most_requests, most_bytes) = if cx.caller.privileged {
             (MOST_REQUESTS, MOST_BYTES)
@@ -144,7 +149,9 @@ impl Transaction {
             if fits { Ok(()) } else { Err(Refusal::Limit(Overrun { domid, what, wanted, limit })) }
         };
         over("transaction-requests", self.log.len() + 1, most_requests)?;
-        over("transaction-memory", self.bytes + weight(operation), most_bytes)
+        let room = weight(operation);
+        over("transaction-memory", self.bytes + room, most_bytes)?;
+        Ok(Room(room))
     }
 
     /// The work of doing all of it again, in units of a turn's.

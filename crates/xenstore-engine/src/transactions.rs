@@ -152,7 +152,7 @@ impl Engine {
             return Err(Errno::NoEnt.into());
         };
         let Inside { store, protection, effort, mut context } = engine;
-        open.check_size(&operation, most_requests, &context)?;
+        let room = open.check_size(&operation, most_requests, &context)?;
         let footprint = protection.footprint(id, rank, transaction, now);
         if let Some(footprint) = &footprint
             && !footprint.covers(&operation, &open.base)
@@ -161,7 +161,7 @@ impl Engine {
             open.move_to(store, &mut context);
             *effort += open.effort();
         }
-        let result = open.execute(operation, &mut context);
+        let result = open.execute(operation, room, &mut context);
         if let (Some(footprint), Some(record)) = (footprint, open.log.last()) {
             footprint.note(record, &open.base);
         }

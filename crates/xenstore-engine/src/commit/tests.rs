@@ -113,7 +113,10 @@ impl World {
         let mut open = Transaction::begin(&self.store, 0, Duration::ZERO);
         for &step in steps {
             let operation = self.operation(step);
-            let _ = self.with(caller, |_, cx| open.execute(operation, cx));
+            let _ = self.with(caller, |_, cx| {
+                let room = open.check_size(&operation, 0, cx).unwrap();
+                open.execute(operation, room, cx)
+            });
         }
         open
     }
