@@ -154,6 +154,7 @@ impl EventLoop {
             self.line_up_the_woken();
             self.give_turns();
             self.write_output();
+            self.engine.sweep();
             self.line_up_the_woken();
             self.services.flush();
         }

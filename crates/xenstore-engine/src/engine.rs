@@ -120,6 +120,8 @@ pub struct Engine {
     last_socket: u32,
     /// Work done in this turn; see [`EFFORT_PER_TURN`].
     pub(crate) effort: usize,
+    /// Versions of the store that nobody needs any more.
+    pub(crate) outdated: Vec<Store>,
     /// Connections with something to send that were not collected yet.
     outgoing: Vec<ConnectionId>,
 }
@@ -164,6 +166,7 @@ impl Engine {
             last_serial: 0,
             last_socket: 0,
             effort: 0,
+            outdated: Vec::new(),
             outgoing: Vec::new(),
         }
     }
@@ -283,6 +286,7 @@ impl Engine {
     /// Answers requests of one client, a bounded share of them.
     pub fn turn(&mut self, id: ConnectionId, outside: &mut Outside<'_>) -> Turn {
         self.now = outside.now;
+        self.sweep();
         let Some(connection) = self.connection_mut(id) else {
             return Turn::Idle;
         };
@@ -333,6 +337,13 @@ impl Engine {
             }
         }
         if inbox.is_ready() { Turn::More } else { Turn::Idle }
+    }
+
+    /// Frees what is left of commits. That happens at the next turn anyway; called when
+    /// replies are sent, it does not make them wait: a third of what a commit costs beside
+    /// a large store.
+    pub fn sweep(&mut self) {
+        self.outdated.clear();
     }
 
     /// Bytes to be sent to a client now.

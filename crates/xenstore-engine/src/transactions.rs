@@ -117,6 +117,8 @@ impl Engine {
                 let incident = Incident::Committed { merged: committed.way != Way::Install };
                 self.observe(id, number, outside.daemon, &incident);
                 self.tell_commit(&committed, outside.daemon);
+                self.outdated.push(committed.before);
+                self.outdated.extend(committed.copies);
                 Ok(Reply::Done.into())
             }
             Err(lost) => {
