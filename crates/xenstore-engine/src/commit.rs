@@ -115,9 +115,9 @@ impl Transaction {
     /// then it stays what it is.
     pub fn move_to(&mut self, current: &Store, cx: &mut Context<'_>) {
         if let Some(again) = self.replay(current, cx) {
-            let Self { base, work, ledger, changes, epoch, .. } = again;
+            let Self { base, work, ledger, changes, restructured, epoch, .. } = again;
             (self.base, self.work, self.ledger) = (base, work, ledger);
-            (self.changes, self.epoch) = (changes, epoch);
+            (self.changes, self.restructured, self.epoch) = (changes, restructured, epoch);
         }
     }
 }

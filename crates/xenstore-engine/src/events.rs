@@ -30,7 +30,7 @@ impl Engine {
     pub(crate) fn tell_change(&mut self, name: &Name, effect: &Effect, daemon: &mut dyn Daemon) {
         let before = match effect {
             Effect::Nothing => return,
-            Effect::Written => None,
+            Effect::Written | Effect::Created => None,
             // The permissions of a special name are not what it is watched for.
             Effect::Permissions(_) if matches!(name, Name::Special(_)) => return,
             Effect::Permissions(before) => Some(before),

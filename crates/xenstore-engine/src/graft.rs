@@ -14,11 +14,9 @@
 
 use std::collections::BTreeSet;
 
-use xenstore_tree::Node;
 use xenstore_wire::{Errno, Name, Path};
 
 use crate::context::Context;
-use crate::node::NodeData;
 use crate::operation::Operation;
 use crate::quota::{Ledger, Quota};
 use crate::store::{Place, Store};
@@ -30,7 +28,7 @@ pub fn graft(
     current: &Store,
     cx: &mut Context<'_>,
 ) -> Option<(Store, Ledger)> {
-    let Transaction { base, work, log, .. } = transaction;
+    let Transaction { base, work, log, restructured, .. } = transaction;
     let privileged = cx.caller.privileged;
     let mut grafted = current.clone();
     let mut ledger = Ledger::default();
@@ -39,6 +37,8 @@ pub fn graft(
     let mut created = 0;
     // A place where there was nothing and is nothing: all there is this transaction's own.
     let mut own: Option<Path> = None;
+    // A place that both stores share, with all below it: most of what follows is there too.
+    let mut shared: Option<Path> = None;
     for Record { operation, answer } in log {
         let name = operation.name();
         // What a domain owns decided.
@@ -53,34 +53,33 @@ pub fn graft(
         {
             continue;
         }
-        if !is_undisturbed(operation, base, current, privileged) {
+        if !is_undisturbed(operation, &name, base, current, privileged, &mut shared) {
             return None;
         }
         if operation.is_read() || answer.is_err() {
             continue;
         }
-        match fate(&name, base, work) {
-            Fate::Kept(node) => match operation {
-                Operation::Write(..) => {
-                    grafted.set_value(&name, &node.value().value, &mut ledger, cx.clock);
-                }
-                Operation::SetPerms(..) => {
-                    grafted.set_acl(&name, node.value().acl.clone(), &mut ledger, cx.clock);
-                }
-                _ => {}
-            },
-            Fate::Removed(top) => {
+        let fate = if *restructured { fate(&name, base, work) } else { Fate::Kept };
+        match (fate, operation) {
+            (Fate::Kept, Operation::Write(_, value)) => {
+                grafted.set_value(&name, value, &mut ledger, cx.clock);
+            }
+            (Fate::Kept, Operation::SetPerms(..)) => {
+                let acl = work.get(&name)?.value().acl.clone();
+                grafted.set_acl(&name, acl, &mut ledger, cx.clock);
+            }
+            (Fate::Kept | Fate::Nothing, _) => {}
+            (Fate::Removed(top), _) => {
                 removed.insert(top);
             }
-            Fate::Replaced(top, born) => {
+            (Fate::Replaced(top, born), _) => {
                 removed.insert(top.clone());
                 made.insert((born, top));
             }
-            Fate::Made(top, born) => {
+            (Fate::Made(top, born), _) => {
                 own = Some(top.clone());
                 made.insert((born, top));
             }
-            Fate::Nothing => {}
         }
     }
     // Had its requests come only now, none would have met the limit either.
@@ -98,14 +97,28 @@ pub fn graft(
 
 /// Whether a request would be answered in `current` as it was after `base`, all the same
 /// what the transaction itself did before.
-fn is_undisturbed(operation: &Operation, base: &Store, current: &Store, privileged: bool) -> bool {
-    let name = operation.name();
-    if base.unchanged(current, &name) {
-        // What is made where something was removed is made below the next node up.
-        return !matches!(operation, Operation::Rm(_))
-            || same_parent(&name, base, current, privileged);
+fn is_undisturbed(
+    operation: &Operation,
+    name: &Name,
+    base: &Store,
+    current: &Store,
+    privileged: bool,
+    shared: &mut Option<Path>,
+) -> bool {
+    // What is made where something was removed is made below the next node up.
+    let removes = matches!(operation, Operation::Rm(_));
+    if let (Name::Node(path), Some(top)) = (name, &*shared)
+        && path.depth_below(top).is_some_and(|depth| depth > 0 || !removes)
+    {
+        return true;
     }
-    let (then, now, missing) = match (base.place(&name), current.place(&name)) {
+    if let Some(depth) = base.shared(current, name) {
+        if let Name::Node(path) = name {
+            *shared = Some(path.prefix(depth));
+        }
+        return !removes || same_parent(name, base, current, privileged);
+    }
+    let (then, now, missing) = match (base.place(name), current.place(name)) {
         (Place::Found(then), Place::Found(now)) => (then, now, false),
         (
             Place::Missing { nearest: then, rest },
@@ -145,11 +158,11 @@ fn same_parent(name: &Name, base: &Store, current: &Store, privileged: bool) -> 
 }
 
 /// What became of a place in a transaction.
-enum Fate<'s> {
+enum Fate {
     /// There was no node and there is none.
     Nothing,
-    /// Its node is still that of before, now like this.
-    Kept(&'s Node<NodeData>),
+    /// Its node is still that of before.
+    Kept,
     /// It is gone with all below this place.
     Removed(Path),
     /// It is new with all below this place, where something was; born then.
@@ -158,14 +171,13 @@ enum Fate<'s> {
     Made(Path, u64),
 }
 
-fn fate<'s>(name: &Name, base: &Store, work: &'s Store) -> Fate<'s> {
+fn fate(name: &Name, base: &Store, work: &Store) -> Fate {
     let mut before = base.trace(name);
     let mut after = work.trace(name);
-    let mut kept = None;
     let wanted = name.components().count();
     for depth in 0..=wanted {
         match (before.next(), after.next(), name) {
-            (Some(old), Some(new), _) if old.born() == new.born() => kept = Some(new),
+            (Some(old), Some(new), _) if old.born() == new.born() => {}
             (Some(_), Some(new), Name::Node(path)) => {
                 return Fate::Replaced(path.prefix(depth), new.born());
             }
@@ -176,5 +188,5 @@ fn fate<'s>(name: &Name, base: &Store, work: &'s Store) -> Fate<'s> {
             _ => return Fate::Nothing,
         }
     }
-    kept.map_or(Fate::Nothing, Fate::Kept)
+    Fate::Kept
 }

@@ -88,8 +88,10 @@ impl Reply {
 pub enum Effect {
     /// Nothing.
     Nothing,
-    /// A value was set or a node created.
+    /// A value was set.
     Written,
+    /// A node was created.
+    Created,
     /// This subtree is gone.
     Removed(Subtree<NodeData>),
     /// The permissions are others; before, they were these.

@@ -85,9 +85,14 @@ impl Store {
     /// Whether what lies at `name` is the very same in both, that is, whether a
     /// request there has the same answer: the way down leads to a shared node.
     pub fn unchanged(&self, other: &Self, name: &Name) -> bool {
+        self.shared(other, name).is_some()
+    }
+
+    /// How deep the first node lies on the way to `name` that both share with all below.
+    pub fn shared(&self, other: &Self, name: &Name) -> Option<usize> {
         let ours = self.tree(name).trace(name.components());
         let theirs = other.tree(name).trace(name.components());
-        ours.zip(theirs).any(|(ours, theirs)| xenstore_tree::same(ours, theirs))
+        ours.zip(theirs).position(|(ours, theirs)| xenstore_tree::same(ours, theirs))
     }
 
     /// The access lists that decide who may know of a change there: the node's and
@@ -171,7 +176,10 @@ impl Store {
                 self.nodes
                     .update_known(path.components(), generation, |data| data.value = value.clone());
             }
-            Place::Missing { .. } => self.create(path, value, cx)?,
+            Place::Missing { .. } => {
+                self.create(path, value, cx)?;
+                return Ok((Reply::Done, Effect::Created));
+            }
         }
         Ok((Reply::Done, Effect::Written))
     }
@@ -182,7 +190,7 @@ impl Store {
             return Ok((Reply::Done, Effect::Nothing));
         }
         self.create(path, &Value::EMPTY, cx)?;
-        Ok((Reply::Done, Effect::Written))
+        Ok((Reply::Done, Effect::Created))
     }
 
     /// Creates a node that is missing, with all its missing ancestors. Everything is

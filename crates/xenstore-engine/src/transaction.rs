@@ -48,6 +48,8 @@ pub struct Transaction {
     pub(crate) log: Vec<Record>,
     /// What was changed, in order.
     pub(crate) changes: Vec<Changed>,
+    /// Whether nodes were created or removed.
+    pub(crate) restructured: bool,
     /// The epoch in which it began.
     pub(crate) epoch: u64,
     /// When it will have been open for too long.
@@ -87,6 +89,7 @@ impl Transaction {
             ledger: Ledger::default(),
             log: Vec::new(),
             changes: Vec::new(),
+            restructured: false,
             epoch,
             expires,
             bytes: 0,
@@ -117,6 +120,7 @@ impl Transaction {
     ) -> Result<Reply, Refusal> {
         let (reply, effect) =
             self.work.execute(operation, &mut with_ledger(cx, &mut self.ledger))?;
+        self.restructured |= matches!(effect, Effect::Created | Effect::Removed(_));
         self.changes.extend(Changed::by(operation, &effect));
         Ok(reply)
     }
@@ -166,7 +170,7 @@ impl Changed {
         let removed = match effect {
             Effect::Nothing => return None,
             Effect::Removed(_) => true,
-            Effect::Written | Effect::Permissions(_) => false,
+            Effect::Written | Effect::Created | Effect::Permissions(_) => false,
         };
         Some(Self { name: operation.name(), removed })
     }

@@ -39,7 +39,7 @@ impl Rounds {
         }
         self.woken(host);
         for _ in 0..self.line.len() {
-            let id = self.line.pop_front().expect("as long as that");
+            let id = self.line.pop_front().unwrap_or_else(|| unreachable!());
             if host.turn(id) == Turn::More {
                 self.line_up(host, id);
             }
