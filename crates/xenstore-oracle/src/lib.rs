@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`daemon`] | starting daemons |
 //! | [`target`], [`message`] | talking to them |
-//! | [`step`], [`generate`], [`random`] | random sequences of requests |
+//! | [`step`], [`generate`] | random sequences of requests |
 //! | [`session`], [`blank`] | a sequence on its way through a daemon |
 //! | [`compare`], [`history`], [`rules`] | what differs, and whether it may |
 //! | [`campaign`] | many sequences, and the shortest that fails |
@@ -33,10 +33,11 @@ pub mod daemon;
 pub mod generate;
 pub mod history;
 pub mod message;
-pub mod random;
 pub mod report;
 pub mod rules;
 pub mod session;
 pub mod step;
 pub mod target;
 pub mod witness;
+
+pub use xenstore_model::random;
