@@ -1,6 +1,7 @@
 //! What happens in a world: the only thing that a history consists of.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use xenstore_host::{ConnectError, DomainState, Hypervisor};
 use xenstore_wire::Domid;
@@ -16,6 +17,12 @@ pub enum Act {
     Disconnect(usize),
     /// A client asks for something, in a transaction or (0) outside.
     Ask(usize, u32, Request),
+    /// It sends a request and does not wait: it will have its turn.
+    Send(usize, u32, Request),
+    /// Whoever is first in line has a turn.
+    Turn,
+    /// So much time passes, or less if something is to happen before.
+    Pass(Duration),
     /// The hypervisor makes a domain, or another one with a number that is in use.
     Create(u16),
     /// A domain stops running.
@@ -64,7 +71,7 @@ impl Machine {
                 self.domains.remove(&domid);
             }
             // Whom a toolstack resumes runs again.
-            Act::Ask(_, _, Request::Resume(domid)) => {
+            Act::Ask(_, _, Request::Resume(domid)) | Act::Send(_, _, Request::Resume(domid)) => {
                 self.change(domid, |state| state.shutdown = false);
             }
             _ => {}

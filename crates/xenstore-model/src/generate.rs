@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::time::Duration;
 
 use crate::acl::{ANY, Permission};
 use crate::act::{Act, BAD_PORT};
@@ -67,8 +68,22 @@ impl Generator {
         planned.unwrap_or_else(|| match self.random.below(1000) {
             0..25 => self.domain(world),
             25..30 => self.socket(world),
+            30..40 => self.pass(),
+            _ if world.allows(&Act::Turn) && self.random.chance(60) => Act::Turn,
             _ => self.ask(world),
         })
+    }
+
+    /// Time passes: mostly little, now and then more than anybody may wait, or have a
+    /// transaction open.
+    fn pass(&mut self) -> Act {
+        let (least, most) = self.random.weighted(&[
+            (60, (1, 20)),
+            (25, (100, 500)),
+            (10, (500, 5000)),
+            (5, (300_000, 600_000)),
+        ]);
+        Act::Pass(Duration::from_millis(self.random.between(least, most).into()))
     }
 
     /// A domain comes, goes, or only seems to.
@@ -104,24 +119,39 @@ impl Generator {
     }
 
     fn ask(&mut self, world: &World) -> Act {
-        let client = self.client(world);
-        let open = &world.clients[client].open;
-        let request = self.request(client, open.len());
+        let Some(client) = self.client(world) else {
+            // Everybody waits for somebody.
+            return self.pass();
+        };
+        let open = world.clients[client].standing.open();
+        let owed = world.clients[client].standing.is_owed();
+        let request = if owed && self.random.chance(30) {
+            Request::Start
+        } else {
+            self.request(client, open.len())
+        };
         let transaction = match request {
             Request::Start if self.random.chance(95) => 0,
-            _ => self.transaction(client, open),
+            _ => self.transaction(client, &open),
         };
         self.last = (client, transaction);
+        let plain = matches!(request, Request::Node(..) | Request::Start | Request::End(_));
+        let sent = Act::Send(client, transaction, request.clone());
+        if plain && world.allows(&sent) && self.random.chance(10) {
+            return sent;
+        }
         Act::Ask(client, transaction, request)
     }
 
-    /// Often the same one for a while, so that some transactions are left alone.
-    fn client(&mut self, world: &World) -> usize {
-        if world.clients[self.last.0].alive && self.random.chance(60) {
-            return self.last.0;
+    /// Often the same one for a while, so that some transactions are left alone. `None` if
+    /// nobody can ask.
+    fn client(&mut self, world: &World) -> Option<usize> {
+        let can_ask = |client: &usize| world.clients[*client].is_free();
+        if can_ask(&self.last.0) && self.random.chance(60) {
+            return Some(self.last.0);
         }
-        let alive = (0..world.clients.len()).filter(|&client| world.clients[client].alive);
-        self.random.pick(&alive.collect::<Vec<_>>())
+        let free: Vec<usize> = (0..world.clients.len()).filter(can_ask).collect();
+        (!free.is_empty()).then(|| self.random.pick(&free))
     }
 
     fn transaction(&mut self, client: usize, open: &[u32]) -> u32 {
@@ -341,12 +371,13 @@ pub fn long_tail() -> String {
 }
 
 /// The quotas that are refused by, and limits that are soon reached.
-const TIGHT: [(&str, u32, u32); 6] = [
+const TIGHT: [(&str, u32, u32); 7] = [
     ("nodes", 3, 9),
     ("node-size", 50, 120),
     ("node-permissions", 2, 4),
     ("watches", 2, 6),
     ("transactions", 1, 3),
+    ("transaction-nodes", 2, 8),
     ("path-max", 4, 30),
 ];
 

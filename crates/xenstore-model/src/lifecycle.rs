@@ -3,6 +3,7 @@
 use xenstore_host::Hypervisor;
 use xenstore_wire::{Domid, Errno};
 
+use crate::acl::{Acl, Entry, Permission};
 use crate::model::Model;
 use crate::operation::{Answer, OK};
 use crate::transaction::Change;
@@ -98,9 +99,7 @@ impl Model {
             self.disconnect(ring);
         }
         self.remove_owned(domid);
-        for node in self.store.nodes.values_mut() {
-            node.acl.others.retain(|entry| entry.permission.domid != domid);
-        }
+        self.revoke(domid);
         let known = self.domains.forget(domid);
         hypervisor.disconnect(Domid::new(domid));
         self.version += 1;
@@ -110,19 +109,31 @@ impl Model {
         }
     }
 
+    /// Removes a domain's entries from the permission lists of others.
+    fn revoke(&mut self, domid: u16) {
+        for (name, mut node) in self.store.nodes.clone() {
+            let is_its = |entry: &Entry| entry.permission.domid == domid;
+            if node.acl.others.iter().any(is_its) {
+                node.acl.others.retain(|entry| !is_its(entry));
+                self.store.set_acl(&name, node.acl);
+            }
+        }
+    }
+
     /// Removes the nodes a domain owned with all below them, and tells of it. What cannot
     /// be removed falls to the control domain, and so does all if orphans are kept.
     fn remove_owned(&mut self, domid: u16) {
         let places = [self.store.top_down("/"), self.store.specials()].concat();
         for name in places {
-            let Some(node) = self.store.nodes.get_mut(&name) else {
+            let Some(acl) = self.store.get(&name).map(|node| node.acl.clone()) else {
                 continue;
             };
-            if node.acl.owner.domid != domid {
+            if acl.owner.domid != domid {
                 continue;
             }
             if name == "/" || name.starts_with('@') || self.keep_orphans {
-                node.acl.owner.domid = 0;
+                let owner = Permission { domid: 0, ..acl.owner };
+                self.store.set_acl(&name, Acl { owner, ..acl });
             } else {
                 let before = self.store.clone();
                 self.store.remove(&name);

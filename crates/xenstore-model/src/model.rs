@@ -1,6 +1,7 @@
 //! The model: its clients, and the way of a request through it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use xenstore_host::Hypervisor;
 use xenstore_wire::{Errno, MessageType};
@@ -9,7 +10,7 @@ use crate::acl::{ALL_FEATURES, Caller, WATCH_DEPTH};
 use crate::domains::Domains;
 use crate::operation::{Action, Answer, Behalf, OK, Operation, changes};
 use crate::path::{canonical, counted_length, is_relative, is_special};
-use crate::request::Request;
+use crate::request::{Asked, Request};
 use crate::store::Store;
 use crate::transaction::{Change, Transaction};
 use crate::watch::Watch;
@@ -60,6 +61,7 @@ pub struct Model {
     /// Counts whatever may change the answer to a question of the store.
     pub(crate) version: u64,
     last_watch: u64,
+    now: Duration,
     output: Output,
 }
 
@@ -96,6 +98,12 @@ impl Model {
     pub fn store_in(&self, client: usize, transaction: u32) -> &Store {
         let open = self.clients[client].transactions.get(&transaction);
         open.map_or(&self.store, Transaction::store)
+    }
+
+    /// Whether a transaction changed anything in its copy.
+    pub fn changes_anything(&self, client: usize, transaction: u32) -> bool {
+        let open = self.clients[client].transactions.get(&transaction);
+        open.is_some_and(Transaction::changes_anything)
     }
 
     /// A client comes: on the socket, or the ring of a domain. Its number.
@@ -146,15 +154,26 @@ impl Model {
         }
     }
 
+    /// Time passes: transactions that are open for too long go.
+    pub fn pass_time(&mut self, now: Duration) {
+        self.now = now;
+        for client in &mut self.clients {
+            client.transactions.retain(|_, open| open.expires > now);
+        }
+    }
+
+    /// A request is to wait. All that is done about it now is to find out whom it means.
+    pub fn put_off(&mut self, asked: &Asked, hypervisor: &mut dyn Hypervisor) {
+        if let Request::Node(path, action) = &asked.request {
+            // What is wrong with it is told when its time has come.
+            let _ = self.prepare(asked.client, path, action, hypervisor);
+        }
+    }
+
     /// Answers a request.
-    pub fn answer(
-        &mut self,
-        client: usize,
-        transaction: u32,
-        request: &Request,
-        hypervisor: &mut dyn Hypervisor,
-    ) {
-        let outcome = self.decide(client, transaction, request, hypervisor);
+    pub fn answer(&mut self, asked: &Asked, hypervisor: &mut dyn Hypervisor) {
+        let Asked { client, transaction, ref request, .. } = *asked;
+        let outcome = self.decide(asked, hypervisor);
         self.note_peaks();
         let (kind, payload, then) = match outcome {
             Ok((payload, then)) => (request.kind(), payload, then),
@@ -168,13 +187,8 @@ impl Model {
         }
     }
 
-    fn decide(
-        &mut self,
-        client: usize,
-        transaction: u32,
-        request: &Request,
-        hypervisor: &mut dyn Hypervisor,
-    ) -> Outcome {
+    fn decide(&mut self, asked: &Asked, hypervisor: &mut dyn Hypervisor) -> Outcome {
+        let Asked { client, transaction, ref request, protected } = *asked;
         if request.kind().is_privileged() && !self.caller(client).privileged {
             return Err(Errno::Acces);
         }
@@ -186,7 +200,11 @@ impl Model {
         match request {
             Request::Node(path, action) => {
                 let operation = self.prepare(client, path, action, hypervisor)?;
-                self.operate(client, transaction, &operation)
+                if transaction == 0 {
+                    self.operate(client, &operation)
+                } else {
+                    self.operate_inside(client, transaction, &operation, protected).map(plain)
+                }
             }
             Request::Watch(path, token, depth) => self.watch(client, path, token, *depth),
             Request::Unwatch(path, token) => self.unwatch(client, path, token).map(plain),
@@ -240,12 +258,9 @@ impl Model {
         if is_special(name) || permitted { Ok(()) } else { Err(Errno::Inval) }
     }
 
-    fn operate(&mut self, client: usize, transaction: u32, operation: &Operation) -> Outcome {
+    fn operate(&mut self, client: usize, operation: &Operation) -> Outcome {
         let caller = self.caller(client);
-        let Self { store, domains, clients, .. } = self;
-        if let Some(open) = clients[client].transactions.get_mut(&transaction) {
-            return open.execute(operation, caller, domains, store).map(plain);
-        }
+        let Self { store, domains, .. } = self;
         let before = store.clone();
         let (answer, effect) = store.execute(operation, &Behalf { caller, domains, elsewhere: 0 });
         let payload = answer?;
@@ -256,9 +271,26 @@ impl Model {
         Ok((payload, Then::Tell(before, Change { name, removed })))
     }
 
+    fn operate_inside(
+        &mut self,
+        client: usize,
+        transaction: u32,
+        operation: &Operation,
+        protected: bool,
+    ) -> Answer {
+        let caller = self.caller(client);
+        let Self { store, domains, clients, version, .. } = self;
+        let open = clients[client].transactions.get_mut(&transaction).ok_or(Errno::NoEnt)?;
+        if protected {
+            open.follow(&operation.name, store, *version, caller, domains);
+        }
+        open.check_room(operation, caller, domains)?;
+        open.execute(operation, caller, domains, store)
+    }
+
     /// Does an operation outside any transaction and tells nobody.
     pub fn perform(&mut self, client: usize, operation: &Operation) -> Answer {
-        self.operate(client, 0, operation).map(|(payload, _)| payload)
+        self.operate(client, operation).map(|(payload, _)| payload)
     }
 
     fn watch(&mut self, client: usize, path: &str, token: &str, depth: Option<usize>) -> Outcome {
@@ -304,7 +336,7 @@ impl Model {
         if !self.domains.permits(&caller, "transactions", open + 1) {
             return Err(Errno::NoSpc);
         }
-        let begun = Transaction::begin(&self.store, self.version);
+        let begun = Transaction::begin(&self.store, self.version, self.now);
         let client = &mut self.clients[client];
         client.last_transaction += 1;
         client.transactions.insert(client.last_transaction, begun);

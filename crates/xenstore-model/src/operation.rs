@@ -138,7 +138,7 @@ impl Store {
             return self.create(name, value, behalf);
         };
         behalf.check("node-size", self.size(name) - node.value.len() + value.len())?;
-        value.clone_into(&mut self.nodes.get_mut(name).ok_or(Errno::NoEnt)?.value);
+        self.set_value(name, value);
         Ok((OK.to_owned(), Effect::Changed))
     }
 
@@ -212,13 +212,13 @@ impl Store {
             return Err(Errno::NoEnt);
         }
         self.find(name, Right::Own, behalf)?;
-        let before = self.nodes[name].acl.clone();
-        if !behalf.caller.privileged && owner.permission.domid != before.owner.domid {
+        if !behalf.caller.privileged && owner.permission.domid != self.nodes[name].acl.owner.domid {
             return Err(Errno::Perm);
         }
+        let before = self.clone();
         self.set_acl(name, Acl { owner: owner.permission, others: entries });
         if let Err(errno) = behalf.check("node-size", self.size(name)) {
-            self.set_acl(name, before);
+            *self = before;
             return Err(errno);
         }
         Ok((OK.to_owned(), Effect::Changed))

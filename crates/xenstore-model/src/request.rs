@@ -4,6 +4,19 @@ use xenstore_wire::MessageType;
 
 use crate::operation::Action;
 
+/// A request and what it comes with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// Whose it is.
+    pub client: usize,
+    /// In which transaction; 0 outside.
+    pub transaction: u32,
+    /// What.
+    pub request: Request,
+    /// Whether that transaction is protected.
+    pub protected: bool,
+}
+
 /// What a client can ask.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {

@@ -39,7 +39,9 @@ fn without(acts: &[Act], at: usize, length: usize) -> Vec<Vec<Act>> {
         Act::Connect | Act::Ask(_, _, Request::Introduce(..)) if length == 1 => {
             all.extend((0..CLIENTS).map(|from| renumbered(&|act| client_after(act, from))));
         }
-        Act::Ask(client, _, Request::Start) if length == 1 => {
+        Act::Ask(client, _, Request::Start) | Act::Send(client, _, Request::Start)
+            if length == 1 =>
+        {
             let numbered = |from| renumbered(&move |act| transaction_after(act, *client, from));
             all.extend((1..TRANSACTIONS).map(numbered));
         }
@@ -53,7 +55,7 @@ const CLIENTS: usize = 16;
 const TRANSACTIONS: u32 = 16;
 
 fn client_after(act: &mut Act, from: usize) {
-    if let Act::Ask(client, ..) | Act::Disconnect(client) = act
+    if let Act::Ask(client, ..) | Act::Send(client, ..) | Act::Disconnect(client) = act
         && *client > from
     {
         *client -= 1;
@@ -61,7 +63,7 @@ fn client_after(act: &mut Act, from: usize) {
 }
 
 fn transaction_after(act: &mut Act, whose: usize, from: u32) {
-    if let Act::Ask(client, transaction, _) = act
+    if let Act::Ask(client, transaction, _) | Act::Send(client, transaction, _) = act
         && *client == whose
         && *transaction > from
     {

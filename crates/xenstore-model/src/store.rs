@@ -17,6 +17,8 @@ pub struct Node {
     pub acl: Acl,
     /// When it was created, relative to its siblings.
     pub created: u64,
+    /// When it, or anything below it, was last touched.
+    pub touched: u64,
 }
 
 /// All nodes, and the special names beside them.
@@ -24,13 +26,14 @@ pub struct Node {
 pub struct Store {
     /// What is where.
     pub nodes: BTreeMap<String, Node>,
-    last_created: u64,
+    /// Counts what is done to this store and was done to those it came from.
+    clock: u64,
 }
 
 impl Store {
     /// What every store has from the start.
     pub fn new() -> Self {
-        let mut store = Self { nodes: BTreeMap::new(), last_created: 0 };
+        let mut store = Self { nodes: BTreeMap::new(), clock: 0 };
         for name in ["/", "/tool", "/tool/xenstored", "@introduceDomain", "@releaseDomain"] {
             store.insert(name, "", Acl::private(0));
         }
@@ -52,14 +55,24 @@ impl Store {
 
     /// Creates a node, whoever asks.
     pub fn insert(&mut self, name: &str, value: &str, acl: Acl) {
-        self.last_created += 1;
-        let node = Node { value: value.to_owned(), acl, created: self.last_created };
+        let created = self.clock + 1;
+        let node = Node { value: value.to_owned(), acl, created, touched: created };
         self.nodes.insert(name.to_owned(), node);
+        self.touch(name);
     }
 
     /// Removes a node and all below it, whoever asks.
     pub fn remove(&mut self, top: &str) {
         self.nodes.retain(|name, _| levels_below(name, top).is_none());
+        self.touch(top);
+    }
+
+    /// Sets a value, whoever asks.
+    pub fn set_value(&mut self, name: &str, value: &str) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            value.clone_into(&mut node.value);
+        }
+        self.touch(name);
     }
 
     /// Sets a permission list, whoever asks.
@@ -67,6 +80,39 @@ impl Store {
         if let Some(node) = self.nodes.get_mut(name) {
             node.acl = acl;
         }
+        self.touch(name);
+    }
+
+    /// A place is touched, and so is all above it.
+    fn touch(&mut self, name: &str) {
+        self.clock += 1;
+        let mut place = Some(name);
+        while let Some(touched) = place {
+            if let Some(node) = self.nodes.get_mut(touched) {
+                node.touched = self.clock;
+            }
+            place = parent(touched);
+        }
+    }
+
+    /// Whether nobody touched what is at a name between two states of the same store.
+    pub fn unchanged(&self, later: &Self, name: &str) -> bool {
+        let mut place = name;
+        while !(self.has(place) && later.has(place)) {
+            match parent(place) {
+                Some(above) => place = above,
+                None => break,
+            }
+        }
+        self.touched(place) == later.touched(place)
+    }
+
+    /// When a place, or anything below it, was last touched.
+    fn touched(&self, place: &str) -> Option<u64> {
+        if place == ABOVE_SPECIALS {
+            return self.specials().iter().filter_map(|name| self.touched(name)).max();
+        }
+        self.get(place).map(|node| node.touched)
     }
 
     /// The deepest place there is on the way to `name`, itself included.

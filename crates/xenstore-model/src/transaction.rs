@@ -1,11 +1,20 @@
 //! Transactions: a full copy of the store, and a log of what was asked and answered.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use xenstore_wire::Errno;
 
 use crate::acl::Caller;
 use crate::domains::Domains;
 use crate::operation::{Answer, Behalf, Operation, changes};
 use crate::store::Store;
+
+/// Requests a guest may have in one transaction: few, so that histories come there.
+pub const MOST_REQUESTS: u32 = 20;
+
+/// How long a transaction may be open.
+pub const MOST_TIME: Duration = Duration::from_mins(10);
 
 /// An open transaction.
 #[derive(Clone, Debug)]
@@ -18,6 +27,10 @@ pub struct Transaction {
     version: u64,
     log: Vec<(Operation, Answer)>,
     changes: Vec<Change>,
+    /// The places a guest asked about: their number is limited.
+    touched: BTreeSet<String>,
+    /// When it will have been open for too long.
+    pub expires: Duration,
 }
 
 /// What a transaction or a request changed.
@@ -31,19 +44,77 @@ pub struct Change {
 
 impl Transaction {
     /// Begins one.
-    pub fn begin(store: &Store, version: u64) -> Self {
+    pub fn begin(store: &Store, version: u64, now: Duration) -> Self {
         Self {
             base: store.clone(),
             work: store.clone(),
             version,
             log: Vec::new(),
             changes: Vec::new(),
+            touched: BTreeSet::new(),
+            expires: now + MOST_TIME,
         }
     }
 
     /// What it sees.
     pub fn store(&self) -> &Store {
         &self.work
+    }
+
+    /// Whether there is room for one request more.
+    pub fn check_room(
+        &mut self,
+        operation: &Operation,
+        caller: Caller,
+        domains: &Domains,
+    ) -> Result<(), Errno> {
+        if caller.privileged {
+            return Ok(());
+        }
+        let new = self.touched.insert(operation.name.clone());
+        if new && !domains.permits(&caller, "transaction-nodes", self.touched.len()) {
+            self.touched.remove(&operation.name);
+            return Err(Errno::NoSpc);
+        }
+        if self.log.len() < MOST_REQUESTS as usize { Ok(()) } else { Err(Errno::NoSpc) }
+    }
+
+    /// Makes it as if it had begun only now, if somebody changed what is at `name` and all
+    /// its answers still hold.
+    pub fn follow(
+        &mut self,
+        name: &str,
+        committed: &Store,
+        version: u64,
+        caller: Caller,
+        domains: &Domains,
+    ) {
+        if !self.base.unchanged(committed, name)
+            && let Some(again) = self.again(committed, version, caller, domains)
+        {
+            let Self { base, work, version, changes, .. } = again;
+            (self.base, self.work, self.version, self.changes) = (base, work, version, changes);
+        }
+    }
+
+    /// The same requests all at once in another store, if the answers are the same.
+    fn again(
+        &self,
+        store: &Store,
+        version: u64,
+        caller: Caller,
+        domains: &Domains,
+    ) -> Option<Self> {
+        let mut again = Self::begin(store, version, Duration::ZERO);
+        let is_same = |(operation, held): &(Operation, Answer)| {
+            again.execute(operation, caller, domains, store) == *held
+        };
+        self.log.iter().all(is_same).then_some(again)
+    }
+
+    /// Whether it changed anything.
+    pub fn changes_anything(&self) -> bool {
+        !self.changes.is_empty()
     }
 
     /// Does an operation inside. `committed` is everybody's store, which says what the
@@ -80,12 +151,7 @@ impl Transaction {
         if version == self.version {
             return Ok((self.work, self.changes));
         }
-        let mut again = Self::begin(committed, version);
-        for (operation, held) in &self.log {
-            if again.execute(operation, caller, domains, committed) != *held {
-                return Err(Errno::Again);
-            }
-        }
+        let again = self.again(committed, version, caller, domains).ok_or(Errno::Again)?;
         Ok((again.work, again.changes))
     }
 }

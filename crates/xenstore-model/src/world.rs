@@ -1,5 +1,6 @@
 //! The engine with its clients, and the same acts for the model.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent, Turn};
@@ -7,17 +8,23 @@ use xenstore_wire::{Decoder, Domid, Header, MessageType, message};
 
 use crate::act::{Act, Machine};
 use crate::model::{Message, Model, Output};
-use crate::request::Request;
+use crate::path::canonical;
+use crate::request::{Asked, Request};
+use crate::standing::Standing;
+use crate::transaction::MOST_REQUESTS;
 
-/// What is around the engine: of that, only the hypervisor matters to a store.
+/// What is around the engine: of that, only the hypervisor and the time matter to a store.
 macro_rules! outside {
-    ($machine:expr) => {
-        Outside { hypervisor: $machine, daemon: &mut Silent, now: Duration::ZERO }
+    ($machine:expr, $now:expr) => {
+        Outside { hypervisor: $machine, daemon: &mut Silent, now: $now }
     };
 }
 
 /// Domains have numbers below this, or reserved ones.
 pub const DOMIDS: u16 = 6;
+
+/// Requests that a client sends ahead.
+const MOST_PENDING: usize = 4;
 
 /// A client of the engine. Clients are numbered in the order they connect.
 #[derive(Clone, Debug)]
@@ -29,8 +36,24 @@ pub struct Client {
     pub socket: bool,
     /// Whether it is connected.
     pub alive: bool,
-    /// Its open transactions, as far as it was told.
-    pub open: Vec<u32>,
+    /// What it asked and was not answered yet, with the transaction, in order.
+    pub pending: VecDeque<(u32, Request)>,
+    /// Since when the first of these is held.
+    pub held_since: Duration,
+    /// What it has open and is owed.
+    pub standing: Standing,
+}
+
+impl Client {
+    /// Whether it may do everything.
+    pub fn is_privileged(&self) -> bool {
+        self.domid == 0
+    }
+
+    /// Whether it waits for nothing.
+    pub fn is_free(&self) -> bool {
+        self.alive && self.pending.is_empty()
+    }
 }
 
 /// An engine, driven by acts.
@@ -41,6 +64,14 @@ pub struct World {
     pub machine: Machine,
     /// All clients there ever were.
     pub clients: Vec<Client>,
+    /// The time.
+    pub now: Duration,
+    /// Who is to have a turn, in order.
+    line: VecDeque<usize>,
+    /// The requests that were answered in the last act, in order.
+    pub answered: Vec<Asked>,
+    /// The request that was looked at in the last act and has to wait.
+    pub put_off: Option<Asked>,
     /// The generation that the last `DIRECTORY_PART` was answered with.
     pub generation: Option<String>,
 }
@@ -48,24 +79,56 @@ pub struct World {
 impl World {
     /// A world in which nothing happened yet.
     pub fn new(keep_orphans: bool) -> Self {
-        let settings = Settings { keep_orphans, ..Settings::default() };
-        let (machine, clients) = (Machine::new(), Vec::new());
-        Self { engine: Engine::new(&settings), machine, clients, generation: None }
+        let transaction_requests = MOST_REQUESTS;
+        Self::with(&Settings { keep_orphans, transaction_requests, ..Settings::default() })
+    }
+
+    /// One with an engine of these settings.
+    pub fn with(settings: &Settings) -> Self {
+        Self {
+            engine: Engine::new(settings),
+            machine: Machine::new(),
+            clients: Vec::new(),
+            now: Duration::ZERO,
+            line: VecDeque::new(),
+            answered: Vec::new(),
+            put_off: None,
+            generation: None,
+        }
     }
 
     /// Whether an act makes sense: whoever acts has to be connected.
     pub fn allows(&self, act: &Act) -> bool {
         let connected = |client: usize| self.clients.get(client).filter(|client| client.alive);
         match act {
-            Act::Ask(client, ..) => connected(*client).is_some(),
+            Act::Ask(client, ..) => connected(*client).is_some_and(Client::is_free),
+            Act::Send(client, ..) => connected(*client)
+                .is_some_and(|client| client.socket && client.pending.len() < MOST_PENDING),
             Act::Disconnect(client) => connected(*client).is_some_and(|client| client.socket),
+            Act::Turn => !self.line.is_empty(),
+            // Turns take no time.
+            Act::Pass(_) => self.line.is_empty(),
             _ => true,
         }
+    }
+
+    /// When time alone changes something next.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.engine.deadline()
+    }
+
+    /// Whether a client waits for others: it asked, and will not have a turn of itself.
+    pub fn is_held(&self, client: usize) -> bool {
+        let Client { alive, pending, .. } = &self.clients[client];
+        *alive && !pending.is_empty() && !self.line.contains(&client)
     }
 
     /// Lets an act happen; what the clients were sent.
     pub fn apply(&mut self, act: &Act) -> Output {
         self.machine.apply(act);
+        self.answered.clear();
+        self.put_off = None;
+        let mut served = None;
         match act {
             Act::Connect => {
                 let id = self.engine.connect_socket(&mut Silent);
@@ -75,23 +138,66 @@ impl World {
                 self.engine.disconnect(self.clients[*client].id, &mut Silent);
                 self.clients[*client].alive = false;
             }
-            Act::Ask(client, transaction, request) => self.ask(*client, *transaction, request),
+            Act::Ask(client, transaction, request) => {
+                self.send(*client, *transaction, request);
+                served = Some(*client);
+            }
+            Act::Send(client, transaction, request) => {
+                self.send(*client, *transaction, request);
+                self.line_up(*client);
+            }
+            Act::Turn => served = self.line.pop_front(),
+            Act::Pass(time) => self.pass_time(*time),
             Act::News(domid) => {
-                let Self { engine, machine, .. } = self;
-                engine.domain_changed(Domid::new(*domid), &mut outside!(machine));
+                let Self { engine, machine, now, .. } = self;
+                engine.domain_changed(Domid::new(*domid), &mut outside!(machine, *now));
             }
             Act::Create(_) | Act::ShutDown(_) | Act::Die(_) | Act::Vanish(_) => {}
         }
-        self.find_rings();
-        let output = self.collect();
-        if let Act::Ask(client, transaction, request) = act {
-            let mut sent = output.get(client).into_iter().flatten();
-            let reply = sent.find(|message| matches!(message, Message::Reply { .. }));
-            if let Some(Message::Reply { kind, payload, .. }) = reply {
-                self.note_transactions(*client, *transaction, request, *kind, payload);
+        let turn = served.map_or(Turn::Idle, |client| self.turn(client));
+        for id in self.engine.take_ready() {
+            let is_it = |client: &Client| client.alive && client.id == id;
+            if let Some(woken) = self.clients.iter().position(is_it) {
+                self.line_up(woken);
             }
         }
+        self.find_rings();
+        self.line.retain(|&client| self.clients[client].alive);
+        let output = self.collect();
+        if let Some(client) = served {
+            self.note_replies(client, output.get(&client), turn);
+        }
         output
+    }
+
+    fn turn(&mut self, client: usize) -> Turn {
+        let id = self.clients[client].id;
+        let turn = self.engine.turn(id, &mut outside!(&mut self.machine, self.now));
+        assert_ne!(turn, Turn::Broken, "clients keep the protocol");
+        if turn == Turn::More {
+            self.line_up(client);
+        }
+        turn
+    }
+
+    fn line_up(&mut self, client: usize) {
+        // Who is held is woken when it may go on.
+        if self.engine.is_ready(self.clients[client].id) && !self.line.contains(&client) {
+            self.line.push_back(client);
+        }
+    }
+
+    /// Lets time pass, but not beyond the next moment that matters.
+    fn pass_time(&mut self, time: Duration) {
+        let next = self.engine.deadline().map(|deadline| deadline.max(self.now));
+        let end = self.now + time;
+        self.now = next.map_or(end, |next| next.min(end));
+        if next.is_some_and(|next| next <= self.now) {
+            self.engine.pass_time(self.now, &mut Silent);
+        }
+        for client in &mut self.clients {
+            client.standing.pass_time(self.now);
+        }
     }
 
     /// The committed store as sorted lines.
@@ -102,24 +208,26 @@ impl World {
     }
 
     fn add_client(&mut self, id: ConnectionId, domid: u16, socket: bool) {
-        self.clients.push(Client { id, domid, socket, alive: true, open: Vec::new() });
+        self.clients.push(Client {
+            id,
+            domid,
+            socket,
+            alive: true,
+            pending: VecDeque::new(),
+            held_since: Duration::ZERO,
+            standing: Standing::default(),
+        });
     }
 
-    fn ask(&mut self, client: usize, transaction: u32, request: &Request) {
-        let id = self.clients[client].id;
-        let mut bytes = Vec::new();
+    fn send(&mut self, client: usize, transaction: u32, request: &Request) {
         let payload = request.payload();
-        let fits = message::encode(
-            &mut bytes,
-            request.kind(),
-            REQUEST_ID,
-            transaction,
-            &[payload.as_bytes()],
-        );
+        let mut bytes = Vec::new();
+        let (kind, payload) = (request.kind(), &[payload.as_bytes()]);
+        let fits = message::encode(&mut bytes, kind, REQUEST_ID, transaction, payload);
         assert!(fits, "a request no client can send");
-        self.engine.receive(id, &bytes);
-        let turn = self.engine.turn(id, &mut outside!(&mut self.machine));
-        assert_eq!(turn, Turn::Idle, "one request is one turn");
+        let client = &mut self.clients[client];
+        self.engine.receive(client.id, &bytes);
+        client.pending.push_back((transaction, request.clone()));
     }
 
     /// Takes note of rings that came and went.
@@ -186,23 +294,55 @@ impl World {
         names
     }
 
-    fn note_transactions(
+    /// Takes note of what a client was told in its turn, and of what it was not.
+    fn note_replies(&mut self, client: usize, sent: Option<&Vec<Message>>, turn: Turn) {
+        for message in sent.into_iter().flatten() {
+            if let Message::Reply { kind, payload, .. } = message {
+                let pending = self.clients[client].pending.pop_front();
+                let (transaction, request) = pending.expect("a reply is to a request");
+                let refused = *kind == MessageType::Error;
+                self.note_reply(client, transaction, request, refused, payload);
+            }
+        }
+        let Client { alive, pending, standing, held_since, .. } = &mut self.clients[client];
+        let asked = |(transaction, request): (u32, Request)| {
+            let protected = standing.protects(transaction);
+            Asked { client, transaction, request, protected }
+        };
+        if !*alive {
+            // It was found to be dead on the way, and what it was told went with it.
+            self.answered.extend(pending.drain(..).map(asked));
+        } else if turn == Turn::Idle {
+            *held_since = self.now;
+            self.put_off = pending.front().cloned().map(asked);
+        }
+    }
+
+    fn note_reply(
         &mut self,
         client: usize,
         transaction: u32,
-        request: &Request,
-        kind: MessageType,
+        request: Request,
+        refused: bool,
         payload: &str,
     ) {
-        let open = &mut self.clients[client].open;
-        match request {
-            Request::Start if kind != MessageType::Error => {
-                open.extend(payload.trim_end_matches('\0').parse::<u32>());
+        let Client { domid, standing, .. } = &mut self.clients[client];
+        let protected = standing.protects(transaction);
+        match &request {
+            Request::Start if !refused => {
+                let number = payload.trim_end_matches('\0').parse();
+                standing.begin(number.expect("a number"), self.now);
             }
-            Request::End(_) => open.retain(|&number| number != transaction),
-            Request::ResetWatches if kind != MessageType::Error => open.clear(),
+            Request::End(_) => standing.end(transaction, payload == "EAGAIN\0"),
+            Request::ResetWatches if !refused => standing.reset(),
+            Request::Node(path, action) => {
+                if let Some(name) = canonical(path, *domid) {
+                    standing.ask(transaction, (name, action.clone()));
+                }
+            }
             _ => {}
         }
+        self.answered.push(Asked { client, transaction, request, protected });
     }
 }
 
@@ -218,19 +358,23 @@ fn event(payload: &str) -> Message {
 }
 
 impl Model {
-    /// Lets the same act happen in the model; what its clients were sent. `machine` is
-    /// already as the act made it.
-    pub fn apply(&mut self, act: &Act, machine: &mut Machine) -> Output {
+    /// Lets the same act happen in the model that just happened in a world; what its
+    /// clients were sent.
+    pub fn apply(&mut self, act: &Act, world: &mut World) -> Output {
         match act {
             Act::Connect => {
                 self.connect(0, true);
             }
             Act::Disconnect(client) => self.disconnect(*client),
-            Act::Ask(client, transaction, request) => {
-                self.answer(*client, *transaction, request, machine);
-            }
-            Act::News(domid) => self.domain_changed(*domid, machine),
-            Act::Create(_) | Act::ShutDown(_) | Act::Die(_) | Act::Vanish(_) => {}
+            Act::News(domid) => self.domain_changed(*domid, &mut world.machine),
+            Act::Pass(_) => self.pass_time(world.now),
+            _ => {}
+        }
+        for asked in &world.answered {
+            self.answer(asked, &mut world.machine);
+        }
+        if let Some(asked) = &world.put_off {
+            self.put_off(asked, &mut world.machine);
         }
         self.take_output()
     }

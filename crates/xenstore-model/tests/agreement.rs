@@ -13,11 +13,12 @@ use xenstore_model::acl::Permission;
 use xenstore_model::act::Act;
 use xenstore_model::generate::STEWARD;
 use xenstore_model::history::{Judge, Plan};
+use xenstore_model::holds;
 use xenstore_model::model::{Message, Model, Output};
 use xenstore_model::operation::Action;
 use xenstore_model::path::canonical;
 use xenstore_model::request::{Command, Request};
-use xenstore_model::world::World;
+use xenstore_model::world::{Client, World};
 use xenstore_wire::MessageType;
 
 #[test]
@@ -32,8 +33,22 @@ fn the_engine_agrees_with_the_model() {
         for &kind in MessageType::ALL.iter().filter(|kind| kind.is_request()) {
             assert!(coverage.contains_key(&(kind.name(), "granted".to_owned())), "{kind} granted");
         }
+        for kind in HELD {
+            assert!(coverage.contains_key(&(kind.name(), "held".to_owned())), "{kind} held");
+        }
     }
 }
+
+/// What can have to wait.
+const HELD: [MessageType; 7] = [
+    MessageType::Write,
+    MessageType::Mkdir,
+    MessageType::Rm,
+    MessageType::SetPerms,
+    MessageType::TransactionStart,
+    MessageType::TransactionEnd,
+    MessageType::Release,
+];
 
 /// Random histories hardly ever come by here: a read that only the transaction's own
 /// removal made fail, of a node that nobody else touched. Which failure it is depends on
@@ -97,7 +112,8 @@ impl Judge for Pair {
 
     fn judge(&mut self, act: &Act) -> Result<(), String> {
         let output = self.step(act)?;
-        self.count(act, &output);
+        self.count(&output);
+        holds::check(&self.world, &self.model)?;
         self.check_generation(act)?;
         self.compare_accounts()?;
         let (engine, model) = (self.world.dump(), self.model.store().dump());
@@ -116,7 +132,7 @@ impl Pair {
     /// Lets an act happen to both; what they sent, if it was the same.
     fn step(&mut self, act: &Act) -> Result<Output, String> {
         let engine = self.world.apply(act);
-        let model = self.model.apply(act, &mut self.world.machine);
+        let model = self.model.apply(act, &mut self.world);
         if engine != model {
             return Err(format!("{act:?}\nengine {engine:?}\nmodel  {model:?}"));
         }
@@ -129,7 +145,7 @@ impl Pair {
 
     /// What both say every domain has, and whether the engine's own recount agrees.
     fn compare_accounts(&mut self) -> Result<(), String> {
-        if !self.world.clients.get(STEWARD).is_some_and(|steward| steward.alive) {
+        if !self.world.clients.get(STEWARD).is_some_and(Client::is_free) {
             return Ok(());
         }
         let domids: Vec<u16> = self.model.domains().records.keys().copied().collect();
@@ -158,19 +174,23 @@ impl Pair {
         if *before == now { Ok(()) } else { Err(format!("{act:?}\nbefore {before}\nnow    {now}")) }
     }
 
-    fn count(&mut self, act: &Act, output: &Output) {
-        let Act::Ask(_, _, request) = act else {
-            return;
-        };
+    fn count(&mut self, output: &Output) {
+        let mut answered = self.world.answered.iter();
         for message in output.values().flatten() {
             let (what, how) = match message {
                 Message::Event { .. } => (MessageType::WatchEvent, "sent"),
-                Message::Reply { kind: MessageType::Error, payload, .. } => {
-                    (request.kind(), payload.trim_end_matches('\0'))
+                Message::Reply { kind, payload, .. } => {
+                    let asked = answered.next().unwrap();
+                    let refused = *kind == MessageType::Error;
+                    let how = if refused { payload.trim_end_matches('\0') } else { "granted" };
+                    (asked.request.kind(), how)
                 }
-                Message::Reply { kind, .. } => (*kind, "granted"),
             };
             *self.coverage.entry((what.name(), how.to_owned())).or_default() += 1;
+        }
+        if let Some(asked) = &self.world.put_off {
+            let what = asked.request.kind().name();
+            *self.coverage.entry((what, "held".to_owned())).or_default() += 1;
         }
     }
 }
