@@ -23,8 +23,6 @@ pub struct Generator {
     names: Vec<String>,
     /// What is decided already.
     planned: VecDeque<Act>,
-    /// Whether limits change after the beginning.
-    changes_limits: bool,
     values: u64,
     /// Who asked last, and in which transaction.
     last: (usize, u32),
@@ -35,9 +33,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator whose acts the seed determines. Without `changes_limits`, limits stay
-    /// as they are from the beginning.
-    pub fn new(seed: u64, changes_limits: bool) -> Self {
+    /// A generator whose acts the seed determines.
+    pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         // Lists of long names take several parts, and their paths break limits.
         let long = random.chance(15);
@@ -49,7 +46,6 @@ impl Generator {
             random,
             names,
             planned,
-            changes_limits,
             values: 0,
             last: (STEWARD, 0),
             last_path: String::new(),
@@ -249,9 +245,6 @@ impl Generator {
     }
 
     fn limit(&mut self) -> Request {
-        if !self.changes_limits {
-            return Request::QuotaNames;
-        }
         let (quota, limit) = self.quota();
         Request::SetQuota(self.random.chance(60).then(|| self.domid()), quota, limit)
     }

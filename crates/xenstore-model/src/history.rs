@@ -36,8 +36,6 @@ pub struct Plan {
     pub histories: u64,
     /// Acts of each.
     pub steps: usize,
-    /// Whether limits change on the way.
-    pub changes_limits: bool,
 }
 
 impl Plan {
@@ -50,7 +48,6 @@ impl Plan {
             seed: seed.unwrap_or(self.seed),
             histories: asked("MODEL_HISTORIES").unwrap_or(seed.map_or(self.histories, |_| 1)),
             steps: asked("MODEL_STEPS").unwrap_or(self.steps),
-            ..self
         }
     }
 
@@ -83,7 +80,7 @@ impl Plan {
     }
 
     fn history<J: Judge>(self, seed: u64) -> Result<(), Failed> {
-        let mut generator = Generator::new(seed, self.changes_limits);
+        let mut generator = Generator::new(seed);
         let keep_orphans = generator.keep_orphans();
         let mut judge = J::new(keep_orphans);
         let mut acts = Vec::new();

@@ -58,8 +58,7 @@ fn check_reason(world: &World, model: &Model, asked: &Asked) -> Result<(), Strin
             places().any(|place| differs(place) || (permissions && below(place)))
         }
         // Whether it would commit, and with what effect, is found out when it has its turn.
-        Request::End(true) => true,
-        Request::Release(_) => true,
+        Request::End(true) | Request::Release(_) => true,
         _ => return Err("it could not disturb anybody".to_owned()),
     };
     let reason = disturbs && places().next().is_some();

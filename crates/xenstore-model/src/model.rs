@@ -58,7 +58,6 @@ pub struct Model {
     pub(crate) watches: Vec<Watch>,
     /// Whether the nodes of the dead fall to the control domain.
     pub(crate) keep_orphans: bool,
-    /// Counts whatever may change the answer to a question of the store.
     pub(crate) version: u64,
     last_watch: u64,
     now: Duration,
@@ -87,6 +86,11 @@ impl Model {
     /// Everybody's store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Counts whatever may change the answer to a question of the store.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The domains.
@@ -291,6 +295,12 @@ impl Model {
     /// Does an operation outside any transaction and tells nobody.
     pub fn perform(&mut self, client: usize, operation: &Operation) -> Answer {
         self.operate(client, operation).map(|(payload, _)| payload)
+    }
+
+    /// Puts what a transaction made of the store in its place and tells nobody.
+    pub fn install(&mut self, store: Store) {
+        self.store = store;
+        self.version += 1;
     }
 
     fn watch(&mut self, client: usize, path: &str, token: &str, depth: Option<usize>) -> Outcome {

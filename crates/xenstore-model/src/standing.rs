@@ -40,6 +40,11 @@ impl Standing {
         self.open.keys().copied().collect()
     }
 
+    /// Whether a transaction is open.
+    pub fn has(&self, transaction: u32) -> bool {
+        self.open.contains_key(&transaction)
+    }
+
     /// Whether a transaction is protected.
     pub fn protects(&self, transaction: u32) -> bool {
         self.open.get(&transaction).is_some_and(|open| open.protected)

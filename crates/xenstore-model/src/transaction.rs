@@ -27,10 +27,35 @@ pub struct Transaction {
     version: u64,
     log: Vec<(Operation, Answer)>,
     changes: Vec<Change>,
-    /// The places a guest asked about: their number is limited.
-    touched: BTreeSet<String>,
+    room: Room,
     /// When it will have been open for too long.
     pub expires: Duration,
+}
+
+/// How much a guest's transaction consists of, which is limited.
+#[derive(Clone, Default, Debug)]
+pub struct Room {
+    requests: u32,
+    places: BTreeSet<String>,
+}
+
+impl Room {
+    /// Takes the room for one request more, if there is.
+    pub fn take(&mut self, name: &str, caller: Caller, domains: &Domains) -> Result<(), Errno> {
+        if caller.privileged {
+            return Ok(());
+        }
+        let new = self.places.insert(name.to_owned());
+        if new && !domains.permits(&caller, "transaction-nodes", self.places.len()) {
+            self.places.remove(name);
+            return Err(Errno::NoSpc);
+        }
+        if self.requests == MOST_REQUESTS {
+            return Err(Errno::NoSpc);
+        }
+        self.requests += 1;
+        Ok(())
+    }
 }
 
 /// What a transaction or a request changed.
@@ -51,7 +76,7 @@ impl Transaction {
             version,
             log: Vec::new(),
             changes: Vec::new(),
-            touched: BTreeSet::new(),
+            room: Room::default(),
             expires: now + MOST_TIME,
         }
     }
@@ -59,24 +84,6 @@ impl Transaction {
     /// What it sees.
     pub fn store(&self) -> &Store {
         &self.work
-    }
-
-    /// Whether there is room for one request more.
-    pub fn check_room(
-        &mut self,
-        operation: &Operation,
-        caller: Caller,
-        domains: &Domains,
-    ) -> Result<(), Errno> {
-        if caller.privileged {
-            return Ok(());
-        }
-        let new = self.touched.insert(operation.name.clone());
-        if new && !domains.permits(&caller, "transaction-nodes", self.touched.len()) {
-            self.touched.remove(&operation.name);
-            return Err(Errno::NoSpc);
-        }
-        if self.log.len() < MOST_REQUESTS as usize { Ok(()) } else { Err(Errno::NoSpc) }
     }
 
     /// Makes it as if it had begun only now, if somebody changed what is at `name` and all
@@ -115,6 +122,16 @@ impl Transaction {
     /// Whether it changed anything.
     pub fn changes_anything(&self) -> bool {
         !self.changes.is_empty()
+    }
+
+    /// Whether there is room for one request more.
+    pub fn check_room(
+        &mut self,
+        operation: &Operation,
+        caller: Caller,
+        domains: &Domains,
+    ) -> Result<(), Errno> {
+        self.room.take(&operation.name, caller, domains)
     }
 
     /// Does an operation inside. `committed` is everybody's store, which says what the

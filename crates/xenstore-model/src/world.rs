@@ -72,7 +72,7 @@ pub struct World {
     pub answered: Vec<Asked>,
     /// The request that was looked at in the last act and has to wait.
     pub put_off: Option<Asked>,
-    /// The generation that the last `DIRECTORY_PART` was answered with.
+    /// The generation that a `DIRECTORY_PART` was answered with in the last act.
     pub generation: Option<String>,
 }
 
@@ -128,6 +128,7 @@ impl World {
         self.machine.apply(act);
         self.answered.clear();
         self.put_off = None;
+        self.generation = None;
         let mut served = None;
         match act {
             Act::Connect => {
@@ -361,6 +362,18 @@ impl Model {
     /// Lets the same act happen in the model that just happened in a world; what its
     /// clients were sent.
     pub fn apply(&mut self, act: &Act, world: &mut World) -> Output {
+        self.happen(act, world);
+        for asked in &world.answered {
+            self.answer(asked, &mut world.machine);
+        }
+        if let Some(asked) = &world.put_off {
+            self.put_off(asked, &mut world.machine);
+        }
+        self.take_output()
+    }
+
+    /// As much of an act as nobody asked for.
+    pub fn happen(&mut self, act: &Act, world: &mut World) {
         match act {
             Act::Connect => {
                 self.connect(0, true);
@@ -370,12 +383,5 @@ impl Model {
             Act::Pass(_) => self.pass_time(world.now),
             _ => {}
         }
-        for asked in &world.answered {
-            self.answer(asked, &mut world.machine);
-        }
-        if let Some(asked) = &world.put_off {
-            self.put_off(asked, &mut world.machine);
-        }
-        self.take_output()
     }
 }
