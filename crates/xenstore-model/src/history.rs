@@ -54,6 +54,11 @@ impl Plan {
     /// Lets all histories happen. Stops at the first that goes wrong, with its seed and
     /// the fewest acts found that still go wrong.
     pub fn run<J: Judge>(self) {
+        self.each(|seed| self.history::<J>(seed).map_err(|failed| failed.report::<J>()));
+    }
+
+    /// Has something done for each seed. Stops at the first that goes wrong.
+    pub fn each(self, check: impl Fn(u64) -> Result<(), String> + Sync) {
         let next = AtomicU64::new(self.seed);
         let failure = Mutex::new(None);
         let work = || loop {
@@ -61,21 +66,19 @@ impl Plan {
             if seed >= self.seed + self.histories {
                 return;
             }
-            let Err(failed) = self.history::<J>(seed) else {
-                continue;
-            };
-            next.store(u64::MAX / 2, Ordering::Relaxed);
-            let mut first = failure.lock().expect("nobody fails while holding it");
-            first.get_or_insert(failed);
+            if let Err(failed) = check(seed) {
+                next.store(u64::MAX / 2, Ordering::Relaxed);
+                let mut first = failure.lock().expect("nobody fails while holding it");
+                first.get_or_insert(failed);
+            }
         };
         thread::scope(|scope| {
             for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
                 scope.spawn(work);
             }
         });
-        let failure = failure.into_inner().expect("nobody fails while holding it");
-        if let Some(failed) = failure {
-            panic!("{}", failed.report::<J>());
+        if let Some(failed) = failure.into_inner().expect("nobody fails while holding it") {
+            panic!("{failed}");
         }
     }
 

@@ -106,6 +106,11 @@ impl Isolation {
         Self { serial: Model::new(keep_orphans), ..Self::default() }
     }
 
+    /// The store as it is, as far as it can be told without transactions.
+    pub fn serial(&self) -> &Model {
+        &self.serial
+    }
+
     /// Judges what an act led to in a world.
     pub fn judge(&mut self, act: &Act, output: &Output, world: &mut World) -> Result<(), String> {
         let before = self.serial.version();
@@ -324,7 +329,7 @@ impl Open {
 }
 
 /// What a client was told, if this is a reply.
-fn reply(message: &Message) -> Option<Answer> {
+pub(crate) fn reply(message: &Message) -> Option<Answer> {
     match message {
         Message::Reply { kind: MessageType::Error, payload, .. } => {
             let errno = Errno::from_name(payload.trim_end_matches('\0').as_bytes());

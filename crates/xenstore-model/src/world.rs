@@ -102,8 +102,9 @@ impl World {
         let connected = |client: usize| self.clients.get(client).filter(|client| client.alive);
         match act {
             Act::Ask(client, ..) => connected(*client).is_some_and(Client::is_free),
-            Act::Send(client, ..) => connected(*client)
-                .is_some_and(|client| client.socket && client.pending.len() < MOST_PENDING),
+            Act::Send(client, ..) => {
+                connected(*client).is_some_and(|client| client.pending.len() < MOST_PENDING)
+            }
             Act::Disconnect(client) => connected(*client).is_some_and(|client| client.socket),
             Act::Turn => !self.line.is_empty(),
             // Turns take no time.
