@@ -10,10 +10,13 @@ use crate::operation::Action;
 use crate::path::parent;
 use crate::random::Random;
 use crate::request::{Command, Request};
-use crate::world::{DOMIDS, World};
+use crate::world::World;
 
 /// The client that does what a history needs in order to be interesting: a socket.
 pub const STEWARD: usize = 0;
+
+/// Domains have numbers below this, or reserved ones.
+const DOMIDS: u16 = 6;
 
 /// Makes acts up.
 #[derive(Debug)]

@@ -50,6 +50,7 @@ pub mod history;
 pub mod holds;
 pub mod isolation;
 mod lifecycle;
+pub mod liveness;
 pub mod model;
 pub mod moment;
 pub mod operation;

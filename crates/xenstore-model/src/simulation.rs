@@ -12,7 +12,7 @@ use crate::operation::{Action, Answer};
 use crate::program::{Kind, Program, SHARED, Step};
 use crate::random::Random;
 use crate::request::Request;
-use crate::world::{DOMIDS, World};
+use crate::world::World;
 
 /// Tries that a transaction may take for which there is a guarantee.
 pub const MOST_TRIES: u32 = 3;
@@ -91,6 +91,13 @@ impl Simulation {
         for action in [Action::Mkdir, Action::SetPerms(open)] {
             self.act(&Act::Ask(STEWARD, 0, Request::Node(SHARED.to_owned(), action)))?;
         }
+        if self.random.chance(30) {
+            for (quota, least, most) in [("node-size", 45, 90), ("nodes", 4, 12)] {
+                let limit = self.random.between(least, most);
+                let request = Request::SetQuota(None, quota.to_owned(), limit);
+                self.act(&Act::Ask(STEWARD, 0, request))?;
+            }
+        }
         let (sockets, guests) = match self.random.below(3) {
             0 => (self.random.below(6) + 2, 0),
             1 => (0, self.random.below(4) + 2),
@@ -101,7 +108,7 @@ impl Simulation {
             self.act(&Act::Connect)?;
             self.add_program(0);
         }
-        for domid in (1..DOMIDS).take(guests) {
+        for domid in (1..).take(guests) {
             self.act(&Act::Create(domid))?;
             self.act(&Act::Ask(STEWARD, 0, Request::Introduce(domid, 1)))?;
             self.add_program(domid);

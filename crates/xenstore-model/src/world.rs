@@ -20,9 +20,6 @@ macro_rules! outside {
     };
 }
 
-/// Domains have numbers below this, or reserved ones.
-pub const DOMIDS: u16 = 6;
-
 /// Requests that a client sends ahead.
 const MOST_PENDING: usize = 4;
 
@@ -101,6 +98,8 @@ impl World {
     pub fn allows(&self, act: &Act) -> bool {
         let connected = |client: usize| self.clients.get(client).filter(|client| client.alive);
         match act {
+            // Rings come one at a time.
+            Act::Send(_, _, Request::Introduce(..)) => false,
             Act::Ask(client, ..) => connected(*client).is_some_and(Client::is_free),
             Act::Send(client, ..) => {
                 connected(*client).is_some_and(|client| client.pending.len() < MOST_PENDING)
@@ -163,7 +162,7 @@ impl World {
                 self.line_up(woken);
             }
         }
-        self.find_rings();
+        self.find_rings(act);
         self.line.retain(|&client| self.clients[client].alive);
         let output = self.collect();
         if let Some(client) = served {
@@ -232,24 +231,18 @@ impl World {
         client.pending.push_back((transaction, request.clone()));
     }
 
-    /// Takes note of rings that came and went.
-    fn find_rings(&mut self) {
-        for domid in 0..DOMIDS {
-            let now = self.engine.ring(Domid::new(domid));
-            let mut rings = self
-                .clients
-                .iter_mut()
-                .filter(|client| client.alive && !client.socket && client.domid == domid);
-            let known = rings.next();
-            if known.as_ref().map(|client| client.id) == now {
-                continue;
-            }
-            if let Some(old) = known {
-                old.alive = false;
-            }
-            if let Some(id) = now {
-                self.add_client(id, domid, false);
-            }
+    /// Takes note of rings that came and went. They come one at a time, when somebody
+    /// introduces them.
+    fn find_rings(&mut self, act: &Act) {
+        let Self { engine, clients, .. } = self;
+        for client in clients.iter_mut().filter(|client| client.alive && !client.socket) {
+            client.alive = engine.ring(Domid::new(client.domid)) == Some(client.id);
+        }
+        if let Act::Ask(_, _, Request::Introduce(domid, _)) = *act
+            && let Some(id) = self.engine.ring(Domid::new(domid))
+            && self.clients.iter().all(|client| client.id != id)
+        {
+            self.add_client(id, domid, false);
         }
     }
 
