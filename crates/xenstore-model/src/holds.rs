@@ -8,10 +8,16 @@ use crate::standing::{PROTECTION, Place};
 use crate::store::Store;
 use crate::world::{Client, World};
 
-/// Says what is wrong about who is held in a world. `model` is as the world is.
-pub fn check(world: &World, model: &Model) -> Result<(), String> {
+/// Says what is wrong about who is held in a world. `model` is as the world is, and
+/// `changes` says whether a transaction changed anything.
+pub fn check(
+    world: &World,
+    model: &Model,
+    changes: impl Fn(usize, u32) -> bool,
+) -> Result<(), String> {
     if let Some(asked) = &world.put_off {
-        check_reason(world, model, asked).map_err(|wrong| format!("{asked:?} waits: {wrong}"))?;
+        check_reason(world, model, changes, asked)
+            .map_err(|wrong| format!("{asked:?} waits: {wrong}"))?;
     }
     for (client, held) in world.clients.iter().enumerate() {
         match held.pending.front() {
@@ -39,9 +45,19 @@ fn protected_from(world: &World, client: usize) -> impl Iterator<Item = &Client>
     })
 }
 
-fn check_reason(world: &World, model: &Model, asked: &Asked) -> Result<(), String> {
+fn check_reason(
+    world: &World,
+    model: &Model,
+    changes: impl Fn(usize, u32) -> bool,
+    asked: &Asked,
+) -> Result<(), String> {
     let Asked { client, transaction, ref request, .. } = *asked;
-    let places = || protected_from(world, client).flat_map(|other| other.standing.places());
+    let places = || {
+        protected_from(world, client).flat_map(|other| {
+            let privileged = other.is_privileged();
+            other.standing.places().map(move |place| (place, privileged))
+        })
+    };
     let disturbs = match request {
         Request::Start => return check_start(world, client),
         Request::Node(path, action) if transaction == 0 => {
@@ -51,14 +67,19 @@ fn check_reason(world: &World, model: &Model, asked: &Asked) -> Result<(), Strin
             let operation = after.prepare(client, path, action, &mut machine);
             let operation = operation.map_err(|errno| format!("{errno:?}"))?;
             after.perform(client, &operation).map_err(|errno| format!("{errno:?}"))?;
-            let differs = |place| differs(place, model.store(), after.store());
+            let differs = |(place, privileged): &(&Place, bool)| {
+                let (before, after) = (model.store(), after.store());
+                differs(place, before, after)
+                    || (!privileged && differs_in_size(place, before, after))
+            };
             // The same permissions again are not told apart from others.
             let permissions = matches!(action, Action::SetPerms(_));
-            let below = |(place, _): &Place| levels_below(place, &operation.name).is_some();
-            places().any(|place| differs(place) || (permissions && below(place)))
+            let below = |place: &Place| levels_below(&place.0, &operation.name).is_some();
+            places().any(|place| differs(&place) || (permissions && below(place.0)))
         }
         // Whether it would commit, and with what effect, is found out when it has its turn.
-        Request::End(true) | Request::Release(_) => true,
+        Request::End(true) => changes(client, transaction),
+        Request::Release(_) => true,
         _ => return Err("it could not disturb anybody".to_owned()),
     };
     let reason = disturbs && places().next().is_some();
@@ -73,16 +94,26 @@ fn check_start(world: &World, client: usize) -> Result<(), String> {
 /// Whether who asked about a place could notice the difference between two stores.
 fn differs((name, action): &Place, before: &Store, after: &Store) -> bool {
     let view = |store: &Store| {
-        let mut seen = Vec::new();
-        let mut place = Some(name.as_str());
-        while let Some(above) = place {
-            seen.push(store.acl(above));
-            place = parent(above);
-        }
+        let way = std::iter::successors(Some(name.as_str()), |place| parent(place));
+        let seen: Vec<_> = way.map(|place| store.acl(place)).collect();
         let node = store.get(name);
         let value = node.filter(|_| *action == Action::Read).map(|node| node.value.clone());
         let lists = matches!(action, Action::Directory | Action::DirectoryPart(_));
         (seen, value, lists.then(|| store.list(name)))
     };
     view(before) != view(after)
+}
+
+/// Whether who made something at a place, or removed something, could have other room for
+/// that: the size of nodes is limited for guests. Which node on the way it was that grew
+/// depends on what there was then.
+fn differs_in_size((name, action): &Place, before: &Store, after: &Store) -> bool {
+    if !matches!(action, Action::Write(_) | Action::Mkdir | Action::Rm | Action::SetPerms(_)) {
+        return false;
+    }
+    let mut way = std::iter::successors(Some(name.as_str()), |place| parent(place));
+    way.any(|place| {
+        let view = |store: &Store| (store.get(place).map(|it| it.value.clone()), store.list(place));
+        view(before) != view(after)
+    })
 }

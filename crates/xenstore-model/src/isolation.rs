@@ -111,6 +111,12 @@ impl Isolation {
         &self.serial
     }
 
+    /// Whether a transaction can have changed anything.
+    pub fn changes_anything(&self, client: usize, transaction: u32) -> bool {
+        let open = self.open.get(&(client, transaction));
+        open.is_some_and(|open| open.moments.iter().any(|moment| moment.changed))
+    }
+
     /// Judges what an act led to in a world.
     pub fn judge(&mut self, act: &Act, output: &Output, world: &mut World) -> Result<(), String> {
         let before = self.serial.version();

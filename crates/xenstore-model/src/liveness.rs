@@ -88,7 +88,7 @@ pub struct Outcome {
 }
 
 /// Tries after which the victim gives up.
-const MOST_TRIES: usize = 10;
+const MOST_TRIES: usize = 5;
 
 /// How long one of the victim's requests takes.
 const PACE: Duration = Duration::from_micros(100);
@@ -263,7 +263,7 @@ impl Arena {
                 let sibling = format!("{}/s{client}", above(&place));
                 node(&sibling, if turn { Action::Mkdir } else { Action::Rm })
             }
-            Pattern::Permissions if count % 4 == 0 => node(&place, Action::Mkdir),
+            Pattern::Permissions if count % 4 == 3 => node(&place, Action::Mkdir),
             Pattern::Permissions => {
                 let letter = if turn { 'n' } else { 'b' };
                 node(&place, Action::SetPerms(vec![Permission { letter, domid }]))

@@ -186,7 +186,9 @@ impl Simulation {
         }
         let output = self.world.apply(act);
         self.isolation.judge(act, &output, &mut self.world)?;
-        holds::check(&self.world, self.isolation.serial())?;
+        holds::check(&self.world, self.isolation.serial(), |client, transaction| {
+            self.isolation.changes_anything(client, transaction)
+        })?;
         self.outcome.held += u64::from(self.world.put_off.is_some());
         let answers: Vec<Answer> = output.values().flatten().filter_map(reply).collect();
         for (asked, answer) in self.world.answered.iter().zip(&answers) {

@@ -113,7 +113,9 @@ impl Judge for Pair {
     fn judge(&mut self, act: &Act) -> Result<(), String> {
         let output = self.step(act)?;
         self.count(&output);
-        holds::check(&self.world, &self.model)?;
+        holds::check(&self.world, &self.model, |client, transaction| {
+            self.model.changes_anything(client, transaction)
+        })?;
         self.check_generation()?;
         self.compare_accounts()?;
         let (engine, model) = (self.world.dump(), self.model.store().dump());
