@@ -113,7 +113,7 @@ impl Contest {
     /// Requests of the hostile between two of the victim, all of them together.
     fn rate(self) -> usize {
         // Odd, so that what they make and unmake in turns is another each time.
-        if self.hostile == 1 { 5 } else { 17 }
+        if self.hostile == 1 { 5 } else { 9 }
     }
 }
 

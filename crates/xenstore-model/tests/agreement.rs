@@ -23,7 +23,7 @@ use xenstore_wire::MessageType;
 
 #[test]
 fn the_engine_agrees_with_the_model() {
-    let plan = Plan { seed: 1, histories: 250, steps: 800 }.or_as_asked();
+    let plan = Plan { seed: 1, histories: 150, steps: 800 }.or_as_asked();
     plan.run::<Pair>();
     let coverage = COVERAGE.lock().unwrap();
     for ((kind, answer), count) in coverage.iter() {

@@ -11,7 +11,7 @@ use xenstore_model::world::World;
 
 #[test]
 fn transactions_are_as_if_each_had_been_alone() {
-    let plan = Plan { seed: 1, histories: 250, steps: 800 }.or_as_asked();
+    let plan = Plan { seed: 1, histories: 150, steps: 800 }.or_as_asked();
     plan.run::<Pair>();
     let ends = *ENDS.lock().unwrap();
     println!("{ends:?}");

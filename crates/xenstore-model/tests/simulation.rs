@@ -10,7 +10,7 @@ use xenstore_model::simulation::{Outcome, Simulation};
 
 #[test]
 fn every_transaction_gets_through() {
-    let plan = Plan { seed: 1, histories: 2000, steps: 0 }.or_as_asked();
+    let plan = Plan { seed: 1, histories: 1500, steps: 0 }.or_as_asked();
     let sum = Mutex::new(Outcome::default());
     plan.each(|seed| {
         let outcome = Simulation::run(seed)?;
