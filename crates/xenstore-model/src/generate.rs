@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::acl::{ANY, Permission};
 use crate::act::{Act, BAD_PORT};
+use crate::opening::{TIGHT, opening};
 use crate::operation::Action;
 use crate::path::parent;
 use crate::random::Random;
@@ -16,7 +17,7 @@ use crate::world::World;
 pub const STEWARD: usize = 0;
 
 /// Domains have numbers below this, or reserved ones.
-const DOMIDS: u16 = 6;
+pub const DOMIDS: u16 = 6;
 
 /// Makes acts up.
 #[derive(Debug)]
@@ -365,39 +366,4 @@ const LONGEST: usize = 3000;
 /// What makes a name long.
 pub fn long_tail() -> String {
     "x".repeat(700)
-}
-
-/// The quotas that are refused by, and limits that are soon reached.
-const TIGHT: [(&str, u32, u32); 7] = [
-    ("nodes", 3, 9),
-    ("node-size", 50, 120),
-    ("node-permissions", 2, 4),
-    ("watches", 2, 6),
-    ("transactions", 1, 3),
-    ("transaction-nodes", 2, 8),
-    ("path-max", 4, 30),
-];
-
-/// How every history begins: two sockets, limits, some guests, and a place where all may
-/// write.
-fn opening(random: &mut Random, long: bool) -> VecDeque<Act> {
-    let mut acts = VecDeque::from([Act::Connect, Act::Connect]);
-    let mut ask = |request| acts.push_back(Act::Ask(STEWARD, 0, request));
-    for (quota, least, most) in TIGHT {
-        let limit = random.between(least, most);
-        // Where names are long, sizes are left as large as they are.
-        if !(long && ["node-size", "path-max"].contains(&quota)) && random.chance(80) {
-            ask(Request::SetQuota(None, quota.to_owned(), limit));
-        }
-    }
-    let open = vec![Permission { letter: 'b', domid: 0 }];
-    for path in ["/a", "/local/domain/1", "/local/domain/2"] {
-        ask(Request::Node(path.to_owned(), Action::Mkdir));
-        ask(Request::Node(path.to_owned(), Action::SetPerms(open.clone())));
-    }
-    for domid in 1..DOMIDS - 2 {
-        acts.push_back(Act::Create(domid));
-        acts.push_back(Act::Ask(STEWARD, 0, Request::Introduce(domid, 1)));
-    }
-    acts
 }

@@ -6,16 +6,27 @@
 //! It takes the same requests as `xenstore-engine` and has to give the same answers.
 //!
 //! `tests/agreement.rs` lets the same random histories of many clients happen to both and
-//! compares what every client is sent, in order, and all accounts. `tests/isolation.rs`
-//! does without the model's transactions: what a transaction that was committed read and
-//! did has to be what it would have read and done alone at the moment of its commit, and
-//! one that was refused must have a reason.
+//! compares what every client is sent, in order, and all accounts. Who has to wait for
+//! whom is the engine's to decide; a test checks that there is a reason ([`holds`]).
 //!
-//! A failure names its seed and the fewest acts that show it. To see it again, or more:
+//! `tests/isolation.rs` does without the model's transactions: what a transaction that was
+//! committed read and did has to be what it would have read and done alone at the moment of
+//! its commit, and one that was refused must have a reason ([`isolation`]).
+//!
+//! `tests/simulation.rs` has little programs of clients run beside each other, every
+//! message of them when a seed says: their transactions get through in few tries, nobody
+//! waits for ever, and nothing is left of it ([`simulation`]). `tests/liveness.rs` measures what
+//! the most hostile clients come to, for `docs/liveness.md` ([`liveness`]).
+//!
+//! A failure names its seed, and of a history the fewest acts that show it. To see it
+//! again, or more; the last two are some million transactions each, and take some twenty minutes:
 //!
 //! ```sh
-//! MODEL_SEED=17 cargo test -p xenstore-model              # this history
-//! MODEL_HISTORIES=5000 MODEL_STEPS=2000 cargo test -p xenstore-model
+//! MODEL_SEED=17 cargo test -p xenstore-model --test isolation       # this history
+//! MODEL_HISTORIES=5000 MODEL_STEPS=2000 cargo test --release -p xenstore-model --test agreement
+//! MODEL_HISTORIES=60000 cargo test --release -p xenstore-model --test isolation
+//! MODEL_HISTORIES=100000 cargo test --release -p xenstore-model --test simulation
+//! UPDATE_DOCS=1 cargo test -p xenstore-model --test liveness        # writes the tables anew
 //! ```
 //!
 //! | module | what |
@@ -25,8 +36,10 @@
 //! | [`watch`] | who is told |
 //! | [`domains`], `lifecycle`, `accounts` | domains, their coming and going, what they have |
 //! | [`request`], [`model`], `administration` | requests and their answers |
-//! | [`act`], [`world`] | what can happen, and the engine it happens to |
-//! | [`random`], [`generate`], [`history`], `shrink` | random histories, and short ones |
+//! | [`act`], [`world`], [`standing`] | what can happen, the engine it happens to, what its clients can know |
+//! | [`holds`], [`isolation`], [`moment`] | judges of what it does |
+//! | [`random`], [`generate`], `opening`, [`history`], `shrink` | random histories, and short ones |
+//! | [`program`], [`simulation`], [`liveness`] | clients that want something |
 //!
 //! Not in the model: the form of payloads (`xenstore-wire` tests it), what becomes of
 //! events for a client that does not read (the engine's `outbox`).
@@ -53,6 +66,7 @@ mod lifecycle;
 pub mod liveness;
 pub mod model;
 pub mod moment;
+mod opening;
 pub mod operation;
 pub mod path;
 pub mod program;

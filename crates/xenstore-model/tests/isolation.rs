@@ -4,9 +4,12 @@
 
 use std::sync::Mutex;
 
+use xenstore_model::acl::Permission;
 use xenstore_model::act::Act;
 use xenstore_model::history::{Judge, Plan};
 use xenstore_model::isolation::{Ends, Isolation};
+use xenstore_model::operation::Action;
+use xenstore_model::request::Request;
 use xenstore_model::world::World;
 
 #[test]
@@ -50,4 +53,45 @@ impl Judge for Pair {
     fn finish(self) {
         ENDS.lock().unwrap().add(&self.isolation.ends);
     }
+}
+
+/// Random histories hardly ever come by here: what a guest may make depends on the room
+/// that others leave in the place above.
+#[test]
+fn room_among_siblings_is_protected() {
+    let node = |client, transaction, path: &str, action| {
+        Act::Ask(client, transaction, Request::Node(path.to_owned(), action))
+    };
+    let (steward, victim, rival) = (0, 1, 2);
+    let open = Action::SetPerms(vec![Permission { letter: 'b', domid: 0 }]);
+    let mut acts = vec![
+        Act::Connect,
+        // Three names of one letter.
+        Act::Ask(steward, 0, Request::SetQuota(None, "node-size".to_owned(), 30)),
+        node(steward, 0, "/s", Action::Mkdir),
+        node(steward, 0, "/s", open),
+        Act::Create(1),
+        Act::Create(2),
+        Act::Ask(steward, 0, Request::Introduce(1, 1)),
+        Act::Ask(steward, 0, Request::Introduce(2, 1)),
+        node(rival, 0, "/s/a", Action::Mkdir),
+        node(rival, 0, "/s/b", Action::Mkdir),
+    ];
+    for transaction in 1..4 {
+        acts.extend([
+            Act::Ask(victim, 0, Request::Start),
+            node(victim, transaction, "/s/v", Action::Mkdir),
+            node(rival, 0, "/s/c", Action::Mkdir),
+            Act::Ask(victim, transaction, Request::End(true)),
+            Act::Turn,
+            node(rival, 0, "/s/c", Action::Rm),
+        ]);
+    }
+    let mut pair = Pair::new(false);
+    for act in &acts {
+        if pair.world.allows(act) {
+            pair.judge(act).unwrap();
+        }
+    }
+    assert_eq!(pair.isolation.ends.protected, 1);
 }
