@@ -144,7 +144,7 @@ impl Program {
         let transaction = if let State::Inside(number) = self.state { number } else { 0 };
         match self.left.pop_front() {
             Some(_) if self.kind == Kind::Leaves && self.random.chance(20) => {
-                self.state = State::Gone;
+                self.leave();
                 Step::Leave
             }
             Some((path, action)) => {
@@ -159,6 +159,11 @@ impl Program {
                 Step::Ask(transaction, Request::End(true))
             }
         }
+    }
+
+    /// It goes.
+    pub fn leave(&mut self) {
+        self.state = State::Gone;
     }
 
     /// It is told something.

@@ -132,6 +132,11 @@ impl Simulation {
     }
 
     fn step(&mut self) -> Result<(), String> {
+        if self.random.chance(1)
+            && let Some(client) = self.leaver()
+        {
+            return self.act(&Act::Disconnect(client));
+        }
         if self.world.allows(&Act::Turn) && self.random.chance(40) {
             return self.act(&Act::Turn);
         }
@@ -153,6 +158,17 @@ impl Simulation {
         // All wait, and somebody is silent.
         self.world.deadline().ok_or("all wait for ever")?;
         self.act(&Act::Pass(Duration::from_secs(1)))
+    }
+
+    /// A client that goes whatever it waits for.
+    fn leaver(&mut self) -> Option<usize> {
+        let sockets = |client: usize| self.world.allows(&Act::Disconnect(client));
+        let leaves = |(client, program): &&mut (usize, Program)| {
+            program.kind == Kind::Leaves && !program.is_done() && sockets(*client)
+        };
+        let (client, program) = self.programs.iter_mut().find(leaves)?;
+        program.leave();
+        Some(*client)
     }
 
     /// Whether a program could send something.
@@ -206,7 +222,11 @@ impl Simulation {
         while self.world.allows(&Act::Turn) {
             self.act(&Act::Turn)?;
         }
+        let most = self.outcome.acts + MOST_ACTS as u64;
         while self.world.deadline().is_some() {
+            if self.outcome.acts > most {
+                return Err("something is always still to come".to_owned());
+            }
             self.act(&Act::Pass(Duration::from_mins(1)))?;
             while self.world.allows(&Act::Turn) {
                 self.act(&Act::Turn)?;

@@ -77,9 +77,41 @@ fn a_read_below_an_own_removal_is_asked_again() {
         pair.judge(act).unwrap();
     }
     let end = pair.step(&Act::Ask(guest, 1, Request::End(true))).unwrap();
-    let again = "EAGAIN\0".to_owned();
-    let reply = Message::Reply { kind: MessageType::Error, transaction: 1, payload: again };
-    assert_eq!(end[&guest], [reply]);
+    assert_eq!(end[&guest], [refused(1, "EAGAIN")]);
+}
+
+/// Nor by here: nobody disturbed what a guest made in a transaction, but by its end it owns
+/// as much as it may.
+#[test]
+fn what_a_guest_owns_counts_at_its_commit() {
+    let (steward, guest) = (STEWARD, STEWARD + 1);
+    let make = |client, transaction, path: &str| {
+        Act::Ask(client, transaction, Request::Node(path.to_owned(), Action::Mkdir))
+    };
+    let open = Action::SetPerms(vec![Permission { letter: 'b', domid: 0 }]);
+    let acts = [
+        Act::Connect,
+        Act::Ask(steward, 0, Request::SetQuota(None, "nodes".to_owned(), 3)),
+        make(steward, 0, "/s"),
+        Act::Ask(steward, 0, Request::Node("/s".to_owned(), open)),
+        Act::Create(1),
+        Act::Ask(steward, 0, Request::Introduce(1, 1)),
+        make(guest, 0, "/s/a"),
+        Act::Ask(guest, 0, Request::Start),
+        make(guest, 1, "/s/a/b"),
+        make(guest, 0, "/s/c"),
+        make(guest, 0, "/s/d"),
+    ];
+    let mut pair = Pair::new(false);
+    for act in &acts {
+        pair.judge(act).unwrap();
+    }
+    let end = pair.step(&Act::Ask(guest, 1, Request::End(true))).unwrap();
+    assert_eq!(end[&guest], [refused(1, "EAGAIN")]);
+}
+
+fn refused(transaction: u32, errno: &str) -> Message {
+    Message::Reply { kind: MessageType::Error, transaction, payload: format!("{errno}\0") }
 }
 
 /// How often which request was answered how, in all histories.
@@ -117,6 +149,7 @@ impl Judge for Pair {
             self.model.changes_anything(client, transaction)
         })?;
         self.check_generation()?;
+        self.compare_lists()?;
         self.compare_accounts()?;
         let (engine, model) = (self.world.dump(), self.model.store().dump());
         if engine == model { Ok(()) } else { Err(format!("stores: {}", diff(&engine, &model))) }
@@ -143,6 +176,19 @@ impl Pair {
             None => Ok(engine),
             Some(client) => Err(format!("{act:?}\nclient {client} alive: {}", alive(client))),
         }
+    }
+
+    /// What both say is below what after a commit, in which order.
+    fn compare_lists(&mut self) -> Result<(), String> {
+        let commits = |asked: &Asked| matches!(asked.request, Request::End(true));
+        let committed = self.world.answered.iter().any(commits);
+        if !committed || !self.world.clients.get(STEWARD).is_some_and(Client::is_free) {
+            return Ok(());
+        }
+        for name in self.model.store().top_down("/") {
+            self.step(&Act::Ask(STEWARD, 0, Request::Node(name, Action::Directory)))?;
+        }
+        Ok(())
     }
 
     /// What both say every domain has, and whether the engine's own recount agrees.
