@@ -81,7 +81,7 @@ impl Generator {
             (60, (1, 20)),
             (25, (100, 500)),
             (10, (500, 5000)),
-            (5, (300_000, 600_000)),
+            (15, (300_000, 600_000)),
         ]);
         Act::Pass(Duration::from_millis(self.random.between(least, most).into()))
     }

@@ -90,6 +90,10 @@ pub struct Outcome {
 /// Tries after which the victim gives up.
 const MOST_TRIES: usize = 5;
 
+/// Rounds of the hostile after which nobody believes any more that the victim is answered:
+/// ten seconds.
+const MOST_ROUNDS: usize = 100_000;
+
 /// How long one of the victim's requests takes.
 const PACE: Duration = Duration::from_micros(100);
 
@@ -224,7 +228,7 @@ impl Arena {
     /// The victim asks and waits for the answer, and all the while the others go on.
     fn ask_among_others(&mut self, transaction: u32, request: Request) -> Answer {
         let mut answer = self.ask(self.victim, transaction, request);
-        loop {
+        for _ in 0..MOST_ROUNDS {
             for _ in 0..self.contest.rate() {
                 let told = self.attack();
                 answer = answer.or(told);
@@ -235,6 +239,7 @@ impl Arena {
                 return answer;
             }
         }
+        panic!("the victim waits for ever");
     }
 
     /// The next who is hostile asks for something, if it can; what the victim was told.
