@@ -54,11 +54,13 @@ impl Plan {
     /// Lets all histories happen. Stops at the first that goes wrong, with its seed and
     /// the fewest acts found that still go wrong.
     pub fn run<J: Judge>(self) {
-        self.each(|seed| self.history::<J>(seed).map_err(|failed| failed.report::<J>()));
+        if let Err(failed) = self.each(|seed| self.history::<J>(seed)) {
+            panic!("{}", failed.report::<J>());
+        }
     }
 
-    /// Has something done for each seed. Stops at the first that goes wrong.
-    pub fn each(self, check: impl Fn(u64) -> Result<(), String> + Sync) {
+    /// Has something done for each seed; the first that went wrong, if any did.
+    pub fn each<E: Send>(self, check: impl Fn(u64) -> Result<(), E> + Sync) -> Result<(), E> {
         let next = AtomicU64::new(self.seed);
         let failure = Mutex::new(None);
         let work = || loop {
@@ -77,9 +79,7 @@ impl Plan {
                 scope.spawn(work);
             }
         });
-        if let Some(failed) = failure.into_inner().expect("nobody fails while holding it") {
-            panic!("{failed}");
-        }
+        failure.into_inner().expect("nobody fails while holding it").map_or(Ok(()), Err)
     }
 
     fn history<J: Judge>(self, seed: u64) -> Result<(), Failed> {

@@ -61,11 +61,12 @@ fn measure() -> Outcomes {
     }
     let outcomes = Mutex::new(Outcomes::new());
     let contest = |number: u64| contests.get(usize::try_from(number).unwrap()).unwrap();
-    Plan { seed: 0, histories: contests.len() as u64, steps: 0 }.each(|number| {
+    let all = Plan { seed: 0, histories: contests.len() as u64, steps: 0 }.each(|number| {
         let outcome = contest(number).run();
         outcomes.lock().unwrap().insert(*contest(number), outcome);
-        Ok(())
+        Ok::<(), String>(())
     });
+    all.unwrap();
     outcomes.into_inner().unwrap()
 }
 
