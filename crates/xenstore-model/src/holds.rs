@@ -1,12 +1,17 @@
 //! Whether those who have to wait have to.
 
+use std::time::Duration;
+
 use crate::model::Model;
 use crate::operation::Action;
 use crate::path::{levels_below, parent};
 use crate::request::{Asked, Request};
-use crate::standing::{PROTECTION, Place};
+use crate::standing::Place;
 use crate::store::Store;
 use crate::world::{Client, World};
+
+/// The longest that anybody waits for another at a time.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// Says what is wrong about who is held in a world. `model` is as the world is, and
 /// `changes` says whether a transaction changed anything.
@@ -27,7 +32,7 @@ pub fn check(
             Some(request) if protected_from(world, client).next().is_none() => {
                 return Err(format!("{client} waits with {request:?}, and nobody is protected"));
             }
-            Some(request) if held.held_since + PROTECTION < world.now => {
+            Some(request) if held.held_since + LONGEST < world.now => {
                 return Err(format!("{client} waits with {request:?} for too long"));
             }
             Some(_) => {}

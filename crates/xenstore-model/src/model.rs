@@ -174,6 +174,29 @@ impl Model {
         }
     }
 
+    /// The model in which the transaction of a request has just been moved to the store as it
+    /// is now. That may happen to one that is protected, if all its answers still hold.
+    pub fn moved(&self, asked: &Asked, hypervisor: &mut dyn Hypervisor) -> Option<Self> {
+        let Asked { client, transaction, request: Request::Node(path, action), protected: true } =
+            asked
+        else {
+            return None;
+        };
+        let (client, mut moved) = (*client, self.clone());
+        let name = moved.prepare(client, path, action, hypervisor).ok()?.name;
+        let caller = moved.caller(client);
+        let Self { store, domains, clients, version, .. } = &mut moved;
+        let open = clients[client].transactions.get_mut(transaction)?;
+        *open = open.moved(&name, store, *version, caller, domains)?;
+        Some(moved)
+    }
+
+    /// The moments at which open transactions began.
+    pub fn moments(&self) -> Vec<u64> {
+        let open = self.clients.iter().flat_map(|client| client.transactions.values());
+        open.map(Transaction::moment).collect()
+    }
+
     /// Answers a request.
     pub fn answer(&mut self, asked: &Asked, hypervisor: &mut dyn Hypervisor) {
         let Asked { client, transaction, ref request, .. } = *asked;
@@ -192,7 +215,7 @@ impl Model {
     }
 
     fn decide(&mut self, asked: &Asked, hypervisor: &mut dyn Hypervisor) -> Outcome {
-        let Asked { client, transaction, ref request, protected } = *asked;
+        let Asked { client, transaction, ref request, .. } = *asked;
         if request.kind().is_privileged() && !self.caller(client).privileged {
             return Err(Errno::Acces);
         }
@@ -207,7 +230,7 @@ impl Model {
                 if transaction == 0 {
                     self.operate(client, &operation)
                 } else {
-                    self.operate_inside(client, transaction, &operation, protected).map(plain)
+                    self.operate_inside(client, transaction, &operation).map(plain)
                 }
             }
             Request::Watch(path, token, depth) => self.watch(client, path, token, *depth),
@@ -275,20 +298,10 @@ impl Model {
         Ok((payload, Then::Tell(before, Change { name, removed })))
     }
 
-    fn operate_inside(
-        &mut self,
-        client: usize,
-        transaction: u32,
-        operation: &Operation,
-        protected: bool,
-    ) -> Answer {
+    fn operate_inside(&mut self, client: usize, transaction: u32, operation: &Operation) -> Answer {
         let caller = self.caller(client);
-        let Self { store, domains, clients, version, .. } = self;
+        let Self { store, domains, clients, .. } = self;
         let open = clients[client].transactions.get_mut(&transaction).ok_or(Errno::NoEnt)?;
-        if protected {
-            open.follow(&operation.name, store, *version, caller, domains);
-        }
-        open.check_room(operation, caller, domains)?;
         open.execute(operation, caller, domains, store)
     }
 

@@ -6,9 +6,6 @@ use std::time::Duration;
 use crate::operation::Action;
 use crate::transaction::MOST_TIME;
 
-/// The longest that a client is protected at a time.
-pub const PROTECTION: Duration = Duration::from_millis(500);
-
 /// A place, and what was asked of it.
 pub type Place = (String, Action);
 
@@ -18,8 +15,6 @@ pub struct Standing {
     open: BTreeMap<u32, Open>,
     /// How many of its next transactions are to be protected.
     owed: u32,
-    /// Since when any is.
-    protected_since: Duration,
     /// Where those were that are, or were beside them.
     places: Vec<Place>,
     /// Where the one was that it lost last.
@@ -71,7 +66,6 @@ impl Standing {
         let protected = self.owed > 0;
         if protected {
             if !self.is_protected() {
-                self.protected_since = now;
                 self.places.clear();
             }
             self.owed -= 1;
@@ -104,13 +98,13 @@ impl Standing {
         self.open.clear();
     }
 
-    /// What was open for too long is gone; who was protected for long enough is not any
-    /// more, and is owed nothing.
+    /// Nothing is protected any more; what it is owed stays.
+    pub fn expire(&mut self) {
+        self.open.values_mut().for_each(|open| open.protected = false);
+    }
+
+    /// What was open for too long is gone.
     pub fn pass_time(&mut self, now: Duration) {
-        if self.is_protected() && self.protected_since + PROTECTION <= now {
-            self.open.values_mut().for_each(|open| open.protected = false);
-            self.owed = 0;
-        }
         self.open.retain(|_, open| open.since + MOST_TIME > now);
     }
 }

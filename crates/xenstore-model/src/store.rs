@@ -43,6 +43,11 @@ impl Store {
         store
     }
 
+    /// Counts what was done to this store.
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
     /// What is at a name.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.nodes.get(name)

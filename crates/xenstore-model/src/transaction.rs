@@ -8,6 +8,7 @@ use xenstore_wire::Errno;
 use crate::acl::Caller;
 use crate::domains::Domains;
 use crate::operation::{Answer, Behalf, Operation, changes};
+use crate::path::parent;
 use crate::store::Store;
 
 /// Requests a guest may have in one transaction: few, so that histories come there.
@@ -81,27 +82,33 @@ impl Transaction {
         }
     }
 
+    /// A number for the moment at which it began, as far as anybody can tell.
+    pub fn moment(&self) -> u64 {
+        self.base.clock()
+    }
+
     /// What it sees.
     pub fn store(&self) -> &Store {
         &self.work
     }
 
-    /// Makes it as if it had begun only now, if somebody changed what is at `name` and all
-    /// its answers still hold.
-    pub fn follow(
-        &mut self,
+    /// How it is if it began only now, if all its answers still hold. `None` if they do
+    /// not, or nobody changed anything near `name` since it began.
+    pub fn moved(
+        &self,
         name: &str,
         committed: &Store,
         version: u64,
         caller: Caller,
         domains: &Domains,
-    ) {
-        if !self.base.unchanged(committed, name)
-            && let Some(again) = self.again(committed, version, caller, domains)
-        {
-            let Self { base, work, version, changes, .. } = again;
-            (self.base, self.work, self.version, self.changes) = (base, work, version, changes);
+    ) -> Option<Self> {
+        // Something made in the place of something removed depends on the place above.
+        if self.base.unchanged(committed, parent(name).unwrap_or(name)) {
+            return None;
         }
+        let Self { base, work, version, changes, .. } =
+            self.again(committed, version, caller, domains)?;
+        Some(Self { base, work, version, changes, ..self.clone() })
     }
 
     /// The same requests all at once in another store, if the answers are the same.
@@ -114,7 +121,7 @@ impl Transaction {
     ) -> Option<Self> {
         let mut again = Self::begin(store, version, Duration::ZERO);
         let is_same = |(operation, held): &(Operation, Answer)| {
-            again.execute(operation, caller, domains, store) == *held
+            again.perform(operation, caller, domains, store) == *held
         };
         self.log.iter().all(is_same).then_some(again)
     }
@@ -124,19 +131,20 @@ impl Transaction {
         !self.changes.is_empty()
     }
 
-    /// Whether there is room for one request more.
-    pub fn check_room(
+    /// Does an operation inside, if there is room for it. `committed` is everybody's store,
+    /// which says what the caller owns by now.
+    pub fn execute(
         &mut self,
         operation: &Operation,
         caller: Caller,
         domains: &Domains,
-    ) -> Result<(), Errno> {
-        self.room.take(&operation.name, caller, domains)
+        committed: &Store,
+    ) -> Answer {
+        self.room.take(&operation.name, caller, domains)?;
+        self.perform(operation, caller, domains, committed)
     }
 
-    /// Does an operation inside. `committed` is everybody's store, which says what the
-    /// caller owns by now.
-    pub fn execute(
+    fn perform(
         &mut self,
         operation: &Operation,
         caller: Caller,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent, Turn};
+use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Silent, Turn};
 use xenstore_wire::{Decoder, Domid, Header, MessageType, message};
 
 use crate::act::{Act, Machine};
@@ -50,6 +50,16 @@ impl Client {
     /// Whether it waits for nothing.
     pub fn is_free(&self) -> bool {
         self.alive && self.pending.is_empty()
+    }
+}
+
+/// The domains whose clients are not protected any more because of the time.
+#[derive(Default)]
+struct Expired(Vec<u16>);
+
+impl Daemon for Expired {
+    fn protection_expired(&mut self, holder: Domid) {
+        self.0.push(holder.get());
     }
 }
 
@@ -193,11 +203,16 @@ impl World {
         let next = self.engine.deadline().map(|deadline| deadline.max(self.now));
         let end = self.now + time;
         self.now = next.map_or(end, |next| next.min(end));
+        let mut expired = Expired::default();
         if next.is_some_and(|next| next <= self.now) {
-            self.engine.pass_time(self.now, &mut Silent);
+            self.engine.pass_time(self.now, &mut expired);
         }
-        for client in &mut self.clients {
+        for client in self.clients.iter_mut().filter(|client| client.alive) {
             client.standing.pass_time(self.now);
+            // Of the toolstacks one is protected at a time.
+            if expired.0.contains(&client.domid) {
+                client.standing.expire();
+            }
         }
     }
 
@@ -353,19 +368,6 @@ fn event(payload: &str) -> Message {
 }
 
 impl Model {
-    /// Lets the same act happen in the model that just happened in a world; what its
-    /// clients were sent.
-    pub fn apply(&mut self, act: &Act, world: &mut World) -> Output {
-        self.happen(act, world);
-        for asked in &world.answered {
-            self.answer(asked, &mut world.machine);
-        }
-        if let Some(asked) = &world.put_off {
-            self.put_off(asked, &mut world.machine);
-        }
-        self.take_output()
-    }
-
     /// As much of an act as nobody asked for.
     pub fn happen(&mut self, act: &Act, world: &mut World) {
         match act {
