@@ -143,7 +143,7 @@ impl Program {
         }
         let transaction = if let State::Inside(number) = self.state { number } else { 0 };
         match self.left.pop_front() {
-            Some(_) if self.kind == Kind::Leaves && self.random.chance(20) => {
+            Some(_) if self.kind == Kind::Leaves && self.random.chance(3) => {
                 self.leave();
                 Step::Leave
             }

@@ -20,6 +20,10 @@ pub const MOST_TRIES: u32 = 3;
 /// Acts after which nobody believes any more that it ends.
 const MOST_ACTS: usize = 100_000;
 
+/// The longest that anybody waits for another: an eighth of a second for who is silent, and
+/// what those who are not take at most.
+const LONGEST: Duration = Duration::from_millis(200);
+
 /// Acts that are told of a simulation that failed.
 const TOLD: usize = 60;
 
@@ -132,9 +136,7 @@ impl Simulation {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        if self.random.chance(1)
-            && let Some(client) = self.leaver()
-        {
+        if let Some(client) = self.leaver() {
             return self.act(&Act::Disconnect(client));
         }
         if self.world.allows(&Act::Turn) && self.random.chance(40) {
@@ -160,13 +162,15 @@ impl Simulation {
         self.act(&Act::Pass(Duration::from_secs(1)))
     }
 
-    /// A client that goes whatever it waits for.
+    /// A client that goes now, whatever it waits for; most likely while it waits for others.
     fn leaver(&mut self) -> Option<usize> {
-        let sockets = |client: usize| self.world.allows(&Act::Disconnect(client));
+        let Self { random, world, programs, .. } = self;
         let leaves = |(client, program): &&mut (usize, Program)| {
-            program.kind == Kind::Leaves && !program.is_done() && sockets(*client)
+            let can = program.kind == Kind::Leaves && !program.is_done();
+            can && world.allows(&Act::Disconnect(*client))
+                && random.chance(if world.is_held(*client) { 20 } else { 1 })
         };
-        let (client, program) = self.programs.iter_mut().find(leaves)?;
+        let (client, program) = programs.iter_mut().find(leaves)?;
         program.leave();
         Some(*client)
     }
@@ -206,12 +210,25 @@ impl Simulation {
             self.isolation.changes_anything(client, transaction)
         })?;
         self.outcome.held += u64::from(self.world.put_off.is_some());
+        self.check_silence()?;
         let answers: Vec<Answer> = output.values().flatten().filter_map(reply).collect();
         for (asked, answer) in self.world.answered.iter().zip(&answers) {
             if let Some((_, program)) =
                 self.programs.iter_mut().find(|(client, _)| *client == asked.client)
             {
                 program.told(asked, answer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is silent cannot have others wait for long, and nobody else takes so long.
+    fn check_silence(&self) -> Result<(), String> {
+        for (client, held) in self.world.clients.iter().enumerate() {
+            let starts = matches!(held.pending.front(), Some((_, Request::Start)));
+            let waits = self.world.is_held(client) && !starts;
+            if waits && held.held_since + LONGEST < self.world.now {
+                return Err(format!("client {client} waits for who is silent"));
             }
         }
         Ok(())
