@@ -175,15 +175,16 @@ impl Protection {
         }
     }
 
-    /// The footprint of a transaction about to be asked something, if it is protected.
-    pub fn footprint(
+    /// The tenure of a transaction about to be asked something, if it is protected.
+    pub fn tenure(
         &mut self,
         id: ConnectionId,
         rank: Rank,
         transaction: u32,
         now: Duration,
-    ) -> Option<&mut Footprint> {
-        self.queue(rank).tenure_of(id)?.footprint(transaction, now)
+    ) -> Option<&mut Tenure> {
+        let tenure = self.queue(rank).tenure_of(id)?;
+        tenure.protects(transaction, now).then_some(tenure)
     }
 
     /// Whether anybody is protected who can hold back a connection of this rank.

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::footprint::{Disturbance, Footprint};
 use crate::ids::ConnectionId;
+use crate::operation::Operation;
+use crate::store::Store;
+use crate::transaction::Record;
 
 /// How long the next tenure waits for those to have had a turn whom the last held back.
 /// They have it in the daemon's next round, unless they do not take their replies.
@@ -38,6 +41,8 @@ pub struct Tenure {
     heard: Duration,
     /// The protected transactions. None yet: the holder's start is still to come.
     transactions: Vec<u32>,
+    /// How many there were.
+    begun: u32,
     footprint: Footprint,
     /// Who was told to wait.
     held: Vec<ConnectionId>,
@@ -58,15 +63,28 @@ impl Tenure {
     /// That transaction has this number.
     pub fn protect(&mut self, transaction: u32) {
         self.transactions.push(transaction);
+        self.begun += 1;
     }
 
-    /// The footprint of a protected transaction, about to be asked something.
-    pub fn footprint(&mut self, transaction: u32, now: Duration) -> Option<&mut Footprint> {
-        if !self.transactions.contains(&transaction) {
-            return None;
+    /// Whether a transaction, about to be asked something, is protected.
+    pub fn protects(&mut self, transaction: u32, now: Duration) -> bool {
+        let protects = self.transactions.contains(&transaction);
+        if protects {
+            self.heard = now;
         }
-        self.heard = now;
-        Some(&mut self.footprint)
+        protects
+    }
+
+    /// Adds what a protected transaction was told to the footprint.
+    pub fn note(&mut self, told: &Record, base: &Store) {
+        self.footprint.note(told, base);
+    }
+
+    /// Whether what an operation will be told cannot have changed since its transaction
+    /// was last where its store is now. Of several transactions one does not know since
+    /// when another was told of a place.
+    pub fn covers(&self, operation: &Operation, base: &Store) -> bool {
+        self.begun == 1 && self.footprint.covers(operation, base)
     }
 
     /// A protected transaction ended. Whether it was the last.
@@ -165,6 +183,7 @@ impl Queue {
             since: now,
             heard: now,
             transactions: Vec::new(),
+            begun: 0,
             footprint: Footprint::new(privileged),
             held: Vec::new(),
         });

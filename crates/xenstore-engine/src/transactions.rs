@@ -155,17 +155,17 @@ impl Engine {
         };
         let Inside { store, protection, effort, mut context } = engine;
         let room = open.check_size(&operation, most_requests, &context)?;
-        let footprint = protection.footprint(id, rank, transaction, now);
-        if let Some(footprint) = &footprint
-            && !footprint.covers(&operation, &open.base)
+        let tenure = protection.tenure(id, rank, transaction, now);
+        if let Some(tenure) = &tenure
+            && !tenure.covers(&operation, &open.base)
             && !open.base.unchanged(store, &decisive(&operation))
         {
             open.move_to(store, &mut context);
             *effort += open.effort();
         }
         let result = open.execute(operation, room, &mut context);
-        if let (Some(footprint), Some(record)) = (footprint, open.log.last()) {
-            footprint.note(record, &open.base);
+        if let (Some(tenure), Some(record)) = (tenure, open.log.last()) {
+            tenure.note(record, &open.base);
         }
         Ok(result?.into())
     }

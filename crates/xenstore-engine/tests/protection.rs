@@ -395,6 +395,31 @@ fn the_own_connection_is_never_held_back() {
     assert_eq!(host.commit(victim, t), "EAGAIN");
 }
 
+/// A connection that lost two has two protected: what one of them was told says nothing of
+/// what the other, which began before that changed, would be told.
+#[test]
+fn two_protected_transactions_are_told_apart() {
+    let mut host = Host::new();
+    let (victim, rival) = (host.socket(), host.socket());
+    host.write(rival, "/x", "0");
+    let two = [host.begin(victim), host.begin(victim)];
+    for t in two {
+        host.ask_in(victim, t, T::Read, "/x\0");
+        host.ask_in(victim, t, T::Write, "/y\0v");
+    }
+    host.write(rival, "/x", "1");
+    for t in two {
+        assert_eq!(host.commit(victim, t), "EAGAIN");
+    }
+    let (one, other) = (host.begin(victim), host.begin(victim));
+    assert_eq!(host.write(rival, "/late", "v"), "OK");
+    assert_eq!(host.ask_in(victim, other, T::Write, "/late/below\0w"), "OK");
+    assert_eq!(host.ask_in(victim, one, T::Read, "/late\0"), "v");
+    assert_eq!(host.ask_in(victim, one, T::Write, "/z\0v"), "OK");
+    assert_eq!(host.commit(victim, one), "OK");
+    assert_eq!(host.commit(victim, other), "OK");
+}
+
 /// Requests behind one that waits wait too, and are answered in their order.
 #[test]
 fn replies_keep_their_order() {
