@@ -60,8 +60,8 @@ impl Engine {
         std::mem::take(&mut self.ready)
     }
 
-    /// Whether a request of this client waits for the end of another's transaction. It
-    /// cannot wait for longer than [`Settings::protection_time`] at a time.
+    /// Whether a request of this client waits for the end of another's transaction: for one
+    /// at a time, and each for no longer than [`Settings::protection_time`].
     ///
     /// [`Settings::protection_time`]: crate::Settings::protection_time
     pub fn is_held(&self, id: ConnectionId) -> bool {
