@@ -95,3 +95,45 @@ fn room_among_siblings_is_protected() {
     }
     assert_eq!(pair.isolation.ends.protected, 1);
 }
+
+/// What one protected transaction was told says nothing of how it was when another of the
+/// same client began.
+#[test]
+fn two_protected_transactions_of_a_client_do_not_mix() {
+    let (victim, rival) = (0, 1);
+    let ask = |client, transaction, request| Act::Ask(client, transaction, request);
+    let node = |client, transaction, path: &str, action| {
+        ask(client, transaction, Request::Node(path.to_owned(), action))
+    };
+    let write = |client, transaction, path, value: &str| {
+        node(client, transaction, path, Action::Write(value.to_owned()))
+    };
+    let acts = [
+        Act::Connect,
+        Act::Connect,
+        write(rival, 0, "/x", "0"),
+        // Two are lost.
+        ask(victim, 0, Request::Start),
+        ask(victim, 0, Request::Start),
+        node(victim, 1, "/x", Action::Read),
+        node(victim, 2, "/x", Action::Read),
+        write(victim, 1, "/own", "1"),
+        write(victim, 2, "/own", "2"),
+        write(rival, 0, "/x", "1"),
+        ask(victim, 1, Request::End(true)),
+        ask(victim, 2, Request::End(true)),
+        // Two are protected.
+        ask(victim, 0, Request::Start),
+        ask(victim, 0, Request::Start),
+        write(rival, 0, "/a", "new"),
+        write(victim, 4, "/a/b", "below"),
+        node(victim, 3, "/a", Action::Read),
+        write(victim, 3, "/own", "3"),
+        ask(victim, 3, Request::End(true)),
+    ];
+    let mut pair = Pair::new(false);
+    for act in &acts {
+        pair.judge(act).unwrap();
+    }
+    assert_eq!(pair.isolation.ends.protected, 1);
+}
