@@ -36,7 +36,7 @@ pub struct Client {
     /// What it asked and was not answered yet, with the transaction, in order.
     pub pending: VecDeque<(u32, Request)>,
     /// Since when the first of these is held.
-    pub held_since: Duration,
+    held_since: Duration,
     /// What it has open and is owed.
     pub standing: Standing,
 }
@@ -77,6 +77,9 @@ pub struct World {
     line: VecDeque<usize>,
     /// The requests that were answered in the last act, in order.
     pub answered: Vec<Asked>,
+    /// The longest that a request other than a transaction's start waited for, by the end of
+    /// the last act.
+    pub waited: Duration,
     /// The request that was looked at in the last act and has to wait.
     pub put_off: Option<Asked>,
     /// The generation that a `DIRECTORY_PART` was answered with in the last act.
@@ -99,6 +102,7 @@ impl World {
             now: Duration::ZERO,
             line: VecDeque::new(),
             answered: Vec::new(),
+            waited: Duration::ZERO,
             put_off: None,
             generation: None,
         }
@@ -137,6 +141,7 @@ impl World {
     pub fn apply(&mut self, act: &Act) -> Output {
         self.machine.apply(act);
         self.answered.clear();
+        self.waited = Duration::ZERO;
         self.put_off = None;
         self.generation = None;
         let mut served = None;
@@ -203,6 +208,13 @@ impl World {
         let next = self.engine.deadline().map(|deadline| deadline.max(self.now));
         let end = self.now + time;
         self.now = next.map_or(end, |next| next.min(end));
+        let held = (0..self.clients.len()).filter(|&client| self.is_held(client));
+        let waiting = held.map(|client| &self.clients[client]).filter(|client| {
+            let first = client.pending.front();
+            first.is_some_and(|(_, request)| *request != Request::Start)
+        });
+        let waited = waiting.map(|client| self.now.saturating_sub(client.held_since)).max();
+        self.waited = waited.unwrap_or_default();
         let mut expired = Expired::default();
         if next.is_some_and(|next| next <= self.now) {
             self.engine.pass_time(self.now, &mut expired);
