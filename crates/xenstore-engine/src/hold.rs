@@ -68,6 +68,11 @@ impl Engine {
         self.connection(id).is_some_and(Connection::is_asleep)
     }
 
+    /// Whether clients wait for what a protected one does next.
+    pub fn keeps_waiting(&self) -> bool {
+        self.protection.keeps_waiting()
+    }
+
     /// Has a request wait.
     pub(crate) fn put_off(&mut self, id: ConnectionId, header: Header, payload: &[u8]) {
         if let Some(connection) = self.connection_mut(id) {

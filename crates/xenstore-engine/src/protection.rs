@@ -278,6 +278,11 @@ impl Protection {
         self.awake.extend(self.guests.appoint(false, now));
     }
 
+    /// Whether anybody waits for what a protected client does next.
+    pub fn keeps_waiting(&self) -> bool {
+        self.privileged.keeps_waiting() || self.guests.keeps_waiting()
+    }
+
     /// When time alone changes something next.
     pub fn deadline(&self) -> Option<Duration> {
         let queues = [&self.privileged, &self.guests].into_iter();

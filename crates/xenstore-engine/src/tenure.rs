@@ -190,6 +190,12 @@ impl Queue {
         Some(holder)
     }
 
+    /// Whether anybody waits for the end of the tenure.
+    pub fn keeps_waiting(&self) -> bool {
+        let held = |tenure: &Tenure| !tenure.held.is_empty() || !self.waiting.is_empty();
+        self.tenure.as_ref().is_some_and(held)
+    }
+
     /// When time alone changes something next.
     pub fn deadline(&self, time: Duration) -> Option<Duration> {
         self.tenure.as_ref().map(|tenure| tenure.end(time)).or(self.look_at)
