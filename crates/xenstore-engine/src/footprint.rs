@@ -117,10 +117,13 @@ impl Footprint {
         }
     }
 
+    fn told(&self, place: Option<u64>) -> Option<&Told> {
+        self.places.get(&place?)
+    }
+
     /// Whether what an operation would be told cannot have changed since the transaction
     /// was last where its store is now: others were kept from it.
     pub fn covers(&self, operation: &Operation, base: &Store) -> bool {
-        let told = |place: Option<u64>| place.and_then(|place| self.places.get(&place));
         let sized = |told: &Told| self.privileged || (told.value && told.children);
         let name = operation.name();
         match (operation, base.place(&name)) {
@@ -129,12 +132,13 @@ impl Footprint {
             (_, Place::Missing { rest, .. }) => {
                 let depth = name.components().count() - rest.count();
                 let mut way = places(&name).skip(depth);
-                let nearest = told(way.next());
+                let nearest = self.told(way.next());
                 // Nothing came there, so nothing came below.
-                told(way.next()).is_some() && (operation.is_read() || nearest.is_some_and(sized))
+                self.told(way.next()).is_some()
+                    && (operation.is_read() || nearest.is_some_and(sized))
             }
             (_, Place::Found(_)) => {
-                told(places(&name).last()).is_some_and(|told| match operation {
+                self.told(places(&name).last()).is_some_and(|told| match operation {
                     _ if reads(operation) => told.value,
                     _ if lists(operation) => told.children,
                     _ => operation.is_read() || sized(told),
@@ -145,17 +149,19 @@ impl Footprint {
 
     /// Whether an answer could be another one after a change.
     pub fn is_disturbed_by(&self, disturbance: &Disturbance) -> bool {
-        let told = |place: Option<u64>| place.and_then(|place| self.places.get(&place));
         match disturbance {
-            Disturbance::Value(name) => told(places(name).last()).is_some_and(|told| told.value),
+            Disturbance::Value(name) => {
+                self.told(places(name).last()).is_some_and(|told| told.value)
+            }
             // Places above those asked about are there too.
-            Disturbance::Permissions(name) => told(places(name).last()).is_some(),
+            Disturbance::Permissions(name) => self.told(places(name).last()).is_some(),
             Disturbance::Existence(path) => {
                 let name = Name::Node(path.clone());
                 let mut way = places(&name);
                 let depth = path.components().count();
                 let parent = way.nth(depth.saturating_sub(1));
-                told(parent).is_some_and(|told| told.children) || told(way.next()).is_some()
+                self.told(parent).is_some_and(|told| told.children)
+                    || self.told(way.next()).is_some()
             }
             Disturbance::Any => !self.places.is_empty(),
         }

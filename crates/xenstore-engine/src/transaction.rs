@@ -149,7 +149,7 @@ impl Transaction {
         };
         let over = |what, wanted, limit| {
             let wanted = wanted as u64;
-            let fits = limit == 0 || wanted <= u64::from(limit);
+            let fits = Quota::Memory.allows(limit, wanted);
             if fits { Ok(()) } else { Err(Refusal::Limit(Overrun { domid, what, wanted, limit })) }
         };
         over("transaction-requests", self.log.len() + 1, most_requests)?;

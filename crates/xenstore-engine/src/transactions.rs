@@ -80,12 +80,7 @@ impl Engine {
                 return Err(Hindrance::Held);
             }
         }
-        let taken = self.connection_mut(id).and_then(|c| c.transactions.remove(&number));
-        let open = taken.ok_or(Errno::NoEnt)?;
-        self.expiries.remove(&(open.expires, id, number));
-        if !caller.privileged {
-            self.domains.charge(caller.domid, Quota::Transactions, -1);
-        }
+        let open = self.take(id, caller, number).ok_or(Errno::NoEnt)?;
         let outcome = if commit {
             self.commit(id, caller, number, open, outside)
         } else {
@@ -172,18 +167,23 @@ impl Engine {
 
     /// Ends a transaction that was open for too long.
     pub(crate) fn expire(&mut self, id: ConnectionId, number: u32, daemon: &mut dyn Daemon) {
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(caller) = self.connection(id).map(|connection| connection.caller) else {
             return;
         };
-        let caller = connection.caller;
-        if connection.transactions.remove(&number).is_none() {
-            return;
+        if self.take(id, caller, number).is_some() {
+            self.close(id, caller, number);
+            daemon.transaction_expired(caller.domid);
         }
+    }
+
+    /// Takes an open transaction from its connection and out of the accounts.
+    fn take(&mut self, id: ConnectionId, caller: Caller, number: u32) -> Option<Transaction> {
+        let open = self.connection_mut(id)?.transactions.remove(&number)?;
+        self.expiries.remove(&(open.expires, id, number));
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, -1);
         }
-        self.close(id, caller, number);
-        daemon.transaction_expired(caller.domid);
+        Some(open)
     }
 
     /// What a transaction's end would disturb.

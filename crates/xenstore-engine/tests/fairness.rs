@@ -10,16 +10,6 @@ use xenstore_engine::{ConnectionId, Turn};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Reads `path` in a transaction while `rival` writes it, so that the commit fails.
-fn lose(host: &mut Host, victim: ConnectionId, rival: ConnectionId, path: &str) {
-    let t = host.begin(victim);
-    host.ask_in(victim, t, T::Read, format!("{path}\0"));
-    host.ask_in(victim, t, T::Write, format!("{path}\0mine"));
-    let news = format!("{}x", host.read(rival, path));
-    assert_eq!(host.write(rival, path, &news), "OK");
-    assert_eq!(host.commit(victim, t), "EAGAIN");
-}
-
 /// The daemon's rounds, as its event loop makes them: everybody in line has one turn, then
 /// those who were woken are put in line behind those who have more.
 struct Rounds {
@@ -63,7 +53,7 @@ fn a_held_writer_is_not_starved_by_two_who_take_turns() {
     host.write(writer, "/x", "0");
     let mut t = [0; 2];
     for (id, t) in [one, two].into_iter().zip(&mut t) {
-        lose(&mut host, id, writer, "/x");
+        host.lose(id, writer, "/x");
         *t = 2;
     }
     let mut rounds = Rounds { line: VecDeque::new() };
@@ -111,7 +101,7 @@ fn a_held_guest_is_not_starved_by_guests_who_take_turns() {
     let hostile: Vec<_> = (10..).take(HOSTILE).map(|domid| host.guest(domid)).collect();
     let mut t = [1; HOSTILE];
     for &id in &hostile {
-        lose(&mut host, id, id, "/x");
+        host.lose(id, id, "/x");
     }
     let mut rounds = Rounds { line: VecDeque::new() };
     // What keeps a guest in line: more than it may have answered in a turn.
@@ -160,12 +150,12 @@ fn whose_turn_it_is_is_woken_whoever_finds_out() {
     let (tool, rival, guest) = (host.socket(), host.socket(), host.guest(5));
     host.write(tool, "/x", "0");
     host.chmod(tool, "/x", "b0");
-    lose(&mut host, guest, rival, "/x");
+    host.lose(guest, rival, "/x");
     let t = host.begin(guest);
     host.sleep(10 * MILLISECOND);
     assert_eq!(host.commit(guest, t), "OK");
-    lose(&mut host, guest, rival, "/x");
-    lose(&mut host, tool, rival, "/x");
+    host.lose(guest, rival, "/x");
+    host.lose(tool, rival, "/x");
     host.ask_in_vain(guest, 0, T::TransactionStart, "\0");
     // The guest has rested, and a moment before the daemon looks at its clock for the sake
     // of that, a tool begins.
@@ -185,7 +175,7 @@ fn who_may_not_list_holds_back_nobody() {
     host.write(tool, "/local/domain/5", "");
     host.chmod(tool, "/local/domain/5", "n5");
     // It loses to itself: nobody else is needed.
-    lose(&mut host, nosy, nosy, "/x");
+    host.lose(nosy, nosy, "/x");
     let t = host.begin(nosy);
     assert_eq!(host.ask_in(nosy, t, T::Directory, "/local/domain/5\0"), "EACCES");
     host.send(owner, T::Write, 0, b"data/private\0v");
@@ -236,8 +226,8 @@ fn who_comes_next_has_all_of_its_time() {
     let mut host = Host::new();
     let (victim, rival, hostile) = (host.socket(), host.socket(), host.socket());
     host.write(rival, "/x", "0");
-    lose(&mut host, hostile, rival, "/x");
-    lose(&mut host, victim, rival, "/x");
+    host.lose(hostile, rival, "/x");
+    host.lose(victim, rival, "/x");
     host.begin(hostile);
     host.ask_in_vain(victim, 0, T::TransactionStart, "\0");
     // The hostile one is silent for almost as long as can be, and goes.
@@ -262,12 +252,12 @@ fn three_tries_are_enough_whoever_goes() {
     let (victim, rival) = (host.socket(), host.socket());
     host.write(rival, "/x", "0");
     let mut tries = 1;
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     while tries < 20 {
         // Before each try somebody else failed first (or while it rested).
         let hostile = host.socket();
         host.sleep(501 * MILLISECOND);
-        lose(&mut host, hostile, rival, "/x");
+        host.lose(hostile, rival, "/x");
         host.begin(hostile);
         tries += 1;
         host.send(victim, T::TransactionStart, 0, b"\0");
@@ -334,7 +324,7 @@ fn a_protected_transaction_does_not_move_for_what_it_made() {
     let (victim, rival) = (host.socket(), host.socket());
     host.write(rival, "/x", "0");
     host.write(rival, "/local/domain/6/busy", "0");
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     for number in 0..1000 {
         let request = format!("/local/domain/7/new/{number}\0v");

@@ -9,23 +9,11 @@ use xenstore_engine::{ConnectionId, Settings};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Reads `path` in a transaction while `rival` writes it, so that the commit fails.
-fn lose(host: &mut Host, victim: ConnectionId, rival: ConnectionId, path: &str) {
-    let t = host.begin(victim);
-    host.ask_in(victim, t, T::Read, format!("{path}\0"));
-    host.ask_in(victim, t, T::Write, format!("{path}\0mine"));
-    let news = format!("{}x", host.read(rival, path));
-    assert_eq!(host.write(rival, path, &news), "OK");
-    assert_eq!(host.commit(victim, t), "EAGAIN");
-}
-
 #[test]
 fn who_lost_once_wins_the_next_time() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     assert_eq!(host.ask_in(victim, t, T::Read, "/x\0"), "0x");
     host.ask_in_vain(rival, 0, T::Write, "/x\0other");
     assert_eq!(host.ask_in(victim, t, T::Write, "/x\0mine"), "OK");
@@ -41,7 +29,7 @@ fn only_what_would_disturb_waits() {
     let (victim, rival, guest) = (host.socket(), host.socket(), host.guest(5));
     host.write(rival, "/x", "0");
     host.write(rival, "/d/a", "0");
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     assert_eq!(host.ask_in(victim, t, T::Read, "/x\0"), "0x");
     assert_eq!(host.ask_in(victim, t, T::Read, "/d/a\0"), "0");
@@ -69,7 +57,7 @@ fn a_commit_waits_like_a_write() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
     host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let theirs = host.begin(rival);
     host.ask_in(rival, theirs, T::Write, "/x\0theirs");
     let t = host.begin(victim);
@@ -90,7 +78,7 @@ fn what_is_reached_late_is_told_as_it_is_then() {
     for path in ["/x", "/late", "/dir/a"] {
         host.write(rival, path, "0");
     }
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     assert_eq!(host.ask_in(victim, t, T::Read, "/x\0"), "0x");
     assert_eq!(host.ask_in(victim, t, T::Write, "/dir/mine\0v"), "OK");
@@ -111,7 +99,7 @@ fn a_parent_that_changed_before_a_removal_is_noticed() {
     let (victim, rival) = (host.socket(), host.socket());
     host.write(rival, "/x", "0");
     host.write(rival, "/a/b", "0");
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     assert_eq!(host.ask_in(victim, t, T::Read, "/x\0"), "0x");
     // Not held back: the protected was not there yet.
@@ -132,7 +120,7 @@ fn a_guest_is_not_refused_later_what_it_was_granted() {
     host.write(tool, "/a/b", "0");
     host.chmod(tool, "/a", "n6 b5");
     host.chmod(tool, "/a/b", "n5");
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     assert_eq!(host.ask_in(victim, t, T::Read, "/x\0"), "0x");
     assert_eq!(host.chmod(rival, "/a", "n6 r5"), "OK");
@@ -155,7 +143,7 @@ fn a_long_list_can_be_fetched_under_protection() {
     for number in 0..200 {
         host.write(rival, &format!("/vm/{number:036}"), "v");
     }
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     host.ask_in(victim, t, T::Read, "/x\0");
     assert_eq!(host.ask_in(victim, t, T::Write, "/vm/mine\0v"), "OK");
@@ -174,9 +162,7 @@ fn a_long_list_can_be_fetched_under_protection() {
 fn where_it_lost_is_kept_from_the_start() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     host.ask_in_vain(rival, 0, T::Write, "/x\0other");
     assert_eq!(host.ask_in(victim, t, T::TransactionEnd, "F\0"), "OK");
     assert_eq!(host.reply(rival).as_deref(), Some("OK"));
@@ -189,7 +175,7 @@ fn the_protected_come_one_after_the_other_oldest_first() {
     let victims: Vec<_> = (0..5).map(|_| host.socket()).collect();
     host.write(rival, "/x", "0");
     for &victim in &victims {
-        lose(&mut host, victim, rival, "/x");
+        host.lose(victim, rival, "/x");
     }
     let mut last = host.begin(victims[0]);
     // They come in another order than they lost.
@@ -212,8 +198,8 @@ fn a_line_of_victims_does_not_stop_a_writer() {
     let (rival, writer) = (host.socket(), host.socket());
     let (one, two) = (host.socket(), host.socket());
     host.write(rival, "/x", "0");
-    lose(&mut host, one, rival, "/x");
-    lose(&mut host, two, rival, "/x");
+    host.lose(one, rival, "/x");
+    host.lose(two, rival, "/x");
     let t = host.begin(one);
     host.ask_in_vain(two, 0, T::TransactionStart, "\0");
     host.ask_in_vain(writer, 0, T::Write, "/x\0news");
@@ -227,9 +213,7 @@ fn a_line_of_victims_does_not_stop_a_writer() {
 fn silence_loses_the_protection() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     host.ask_in(victim, t, T::Read, "/x\0");
     host.ask_in(victim, t, T::Write, "/y\0v");
     host.ask_in_vain(rival, 0, T::Write, "/x\0other");
@@ -246,9 +230,7 @@ fn silence_loses_the_protection() {
 fn the_protection_lasts_500_ms_at_most() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     host.ask_in(victim, t, T::Read, "/x\0");
     host.ask_in_vain(rival, 0, T::Write, "/x\0other");
     for _ in 0..4 {
@@ -265,15 +247,13 @@ fn the_protection_lasts_500_ms_at_most() {
 fn a_victim_that_goes_lets_go() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     host.ask_in(victim, t, T::Read, "/x\0");
     host.ask_in_vain(rival, 0, T::Write, "/x\0other");
     host.engine.disconnect(victim, &mut host.log);
     assert_eq!(host.reply(rival).as_deref(), Some("OK"));
     let victim = host.socket();
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     host.ask_in(victim, t, T::Read, "/x\0");
     host.ask_in_vain(rival, 0, T::Write, "/x\0another");
@@ -287,7 +267,7 @@ fn a_guest_holds_back_guests_and_nobody_above() {
     let (tool, victim, rival) = (host.socket(), host.guest(5), host.guest(6));
     host.write(tool, "/x", "0");
     host.chmod(tool, "/x", "b0");
-    lose(&mut host, victim, rival, "/x");
+    host.lose(victim, rival, "/x");
     let t = host.begin(victim);
     host.ask_in(victim, t, T::Read, "/x\0");
     host.ask_in_vain(rival, 0, T::Write, "/x\0guest");
@@ -300,7 +280,7 @@ fn a_guest_holds_back_guests_and_nobody_above() {
     let t = host.begin(victim);
     host.ask_in(victim, t, T::Read, "/x\0");
     let second_tool = host.socket();
-    lose(&mut host, tool, second_tool, "/x");
+    host.lose(tool, second_tool, "/x");
     let theirs = host.begin(tool);
     host.ask_in(tool, theirs, T::Read, "/x\0");
     host.ask_in(victim, t, T::Write, "/x\0mine");
@@ -344,7 +324,7 @@ fn who_changed_nothing_does_not_wait() {
     host.write(rival, "/d/x", "0");
     let theirs = host.begin(other);
     assert_eq!(host.ask_in(other, theirs, T::Mkdir, "/d\0"), "OK");
-    lose(&mut host, victim, rival, "/d/x");
+    host.lose(victim, rival, "/d/x");
     host.rm(rival, "/d");
     let t = host.begin(victim);
     assert_eq!(host.commit(other, theirs), "OK");
@@ -359,12 +339,12 @@ fn guests_have_a_budget() {
     let (tool, greedy, other, rival) = (host.socket(), host.guest(5), host.guest(6), host.guest(7));
     host.write(tool, "/x", "0");
     host.chmod(tool, "/x", "b0");
-    lose(&mut host, greedy, rival, "/x");
+    host.lose(greedy, rival, "/x");
     let t = host.begin(greedy);
     host.sleep(10 * MILLISECOND);
     assert_eq!(host.commit(greedy, t), "OK");
-    lose(&mut host, greedy, rival, "/x");
-    lose(&mut host, other, rival, "/x");
+    host.lose(greedy, rival, "/x");
+    host.lose(other, rival, "/x");
     host.ask_in_vain(greedy, 0, T::TransactionStart, "\0");
     host.ask_in_vain(other, 0, T::TransactionStart, "\0");
     host.sleep(9 * MILLISECOND);
@@ -384,9 +364,7 @@ fn guests_have_a_budget() {
 fn the_own_connection_is_never_held_back() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     let second = host.begin(victim);
     host.ask_in(victim, t, T::Read, "/x\0");
     assert_eq!(host.ask_in(victim, second, T::Write, "/x\0second"), "OK");
@@ -425,9 +403,7 @@ fn two_protected_transactions_are_told_apart() {
 fn replies_keep_their_order() {
     let mut host = Host::new();
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     host.send(rival, T::Write, 0, b"/x\0new");
     host.send(rival, T::Read, 0, b"/x\0");
     host.turn(rival);
@@ -443,9 +419,7 @@ fn replies_keep_their_order() {
 fn protection_can_be_turned_off() {
     let mut host = Host::with(&Settings { protection_time: Duration::ZERO, ..Settings::default() });
     let (victim, rival) = (host.socket(), host.socket());
-    host.write(rival, "/x", "0");
-    lose(&mut host, victim, rival, "/x");
-    let t = host.begin(victim);
+    let t = host.protected(victim, rival);
     host.ask_in(victim, t, T::Read, "/x\0");
     host.ask_in(victim, t, T::Write, "/x\0mine");
     assert_eq!(host.write(rival, "/x", "other"), "OK");

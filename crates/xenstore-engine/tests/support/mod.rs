@@ -263,6 +263,24 @@ impl Host {
         self.ask_in(id, transaction, T::TransactionEnd, "T\0")
     }
 
+    /// Reads `path` in a transaction while `rival` writes it, so that the commit fails.
+    pub fn lose(&mut self, victim: ConnectionId, rival: ConnectionId, path: &str) {
+        let t = self.begin(victim);
+        self.ask_in(victim, t, T::Read, format!("{path}\0"));
+        self.ask_in(victim, t, T::Write, format!("{path}\0mine"));
+        let news = format!("{}x", self.read(rival, path));
+        assert_eq!(self.write(rival, path, &news), "OK");
+        assert_eq!(self.commit(victim, t), "EAGAIN");
+    }
+
+    /// Lets a client lose a transaction over `/x`, which is then "0x", and begins its next
+    /// one, which is protected.
+    pub fn protected(&mut self, victim: ConnectionId, rival: ConnectionId) -> u32 {
+        self.write(rival, "/x", "0");
+        self.lose(victim, rival, "/x");
+        self.begin(victim)
+    }
+
     /// The events a client got since last asked.
     pub fn events(&mut self, id: ConnectionId) -> Vec<(String, String)> {
         self.collect(id);
