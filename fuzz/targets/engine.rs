@@ -13,7 +13,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent, Turn};
 use xenstore_host::{ConnectError, DomainState, Hypervisor};
-use xenstore_wire::{Domid, Header, Message, MessageType, PAYLOAD_MAX, decoder, message};
+use xenstore_wire::{Domid, Features, Header, Message, MessageType, PAYLOAD_MAX, decoder, message};
 
 /// What happens next. Numbers are taken modulo what there is.
 #[derive(Arbitrary, Debug)]
@@ -151,7 +151,7 @@ impl Hypervisor for Guests {
         self.states.get(&domid).copied()
     }
 
-    fn connect(&mut self, domid: Domid, _port: u32) -> Result<(), ConnectError> {
+    fn connect(&mut self, domid: Domid, _: u32, _: Features) -> Result<(), ConnectError> {
         self.domain(domid).map(|_| ()).ok_or(ConnectError::NoSuchDomain(domid))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Turn};
 use xenstore_host::{ConnectError, DomainState, Hypervisor, NoHypervisor};
-use xenstore_wire::{Decoder, Domid, MessageType};
+use xenstore_wire::{Decoder, Domid, Features, MessageType};
 
 use crate::message::{Message, Request};
 use crate::target::{Client, DomainChange, Heard, Target};
@@ -253,7 +253,7 @@ impl Hypervisor for ScriptedHypervisor {
         self.domains.get(&domid).copied()
     }
 
-    fn connect(&mut self, domid: Domid, _port: u32) -> Result<(), ConnectError> {
+    fn connect(&mut self, domid: Domid, _: u32, _: Features) -> Result<(), ConnectError> {
         self.domain(domid).map(|_| ()).ok_or(ConnectError::NoSuchDomain(domid))
     }
 

@@ -27,8 +27,8 @@ impl Engine {
         // Somebody else may have this number by now, and the news be still to come.
         self.domain_changed(domid, outside);
         let known = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::Inval)?;
-        let again = known.introduced;
-        let connected = outside.hypervisor.connect(domid, port);
+        let (again, features) = (known.introduced, known.features.unwrap_or(Features::ALL));
+        let connected = outside.hypervisor.connect(domid, port, features);
         if !again {
             connected.map_err(|_| Errno::Inval)?;
             if let Some(domain) = self.domains.get_mut(domid) {

@@ -1,99 +1,34 @@
-//! What a store daemon asks of the hypervisor it runs on.
+//! The hypervisor, as far as a store daemon needs it.
 //!
-//! The engine decides, the host does: it says what state a domain is in, connects
-//! a domain's ring and lets go of it. [`NoHypervisor`] answers where there is no
-//! Xen: every domain that can exist does, and none ever speaks.
+//! A guest speaks to the store through a page that both have mapped, its *ring*, and an
+//! *event channel*, by which each says that the other should look. [`Rings`] keeps the
+//! connected rings of all domains: bytes are read from and written to them as to sockets.
+//! Under it is a [`Machine`]: [`xen::Xen`], or [`sim::Simulated`] where there is no Xen.
+//! The engine sees only a [`Hypervisor`]: what state a domain is in, connect its ring, let
+//! go of it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `hypervisor` | what the engine asks for |
+//! | [`machine`] | what is asked of a hypervisor and the kernel above it |
+//! | [`ring`] | the shared page: two lanes of bytes and a few words |
+//! | [`rings`] | the connected rings of all domains |
+//! | [`sim`] | a hypervisor in files, for tests and play |
+//! | [`xen`] | the real one, by system calls |
+//! | `shared_memory` | memory that somebody else writes at the same time |
+//!
+//! All unsafe code of the project is here: in `shared_memory`, and in the system calls of
+//! [`xen`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
-use thiserror::Error;
-use xenstore_wire::Domid;
+mod hypervisor;
+pub mod machine;
+pub mod ring;
+pub mod rings;
+mod shared_memory;
+pub mod sim;
 
-/// What the hypervisor knows of a domain that exists.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DomainState {
-    /// Tells this domain from an earlier holder of the same domid, for as long as
-    /// the host runs. 0 where the hypervisor does not say.
-    pub unique_id: u64,
-    /// It stopped: powered off, rebooting, suspended or crashed, and still in memory.
-    pub shutdown: bool,
-    /// Nothing of it will ever run again.
-    pub dead: bool,
-}
-
-impl DomainState {
-    /// An ordinary domain at work.
-    pub const RUNNING: Self = Self { unique_id: 0, shutdown: false, dead: false };
-}
-
-/// Why a domain's ring could not be connected.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// The hypervisor has no such domain.
-    #[error("there is no domain {0}")]
-    NoSuchDomain(Domid),
-    /// Its ring page could not be mapped.
-    #[error("the ring page of domain {domid} cannot be mapped")]
-    Ring {
-        /// The domain.
-        domid: Domid,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// Its event channel could not be bound.
-    #[error("event channel {port} of domain {domid} cannot be bound")]
-    EventChannel {
-        /// The domain.
-        domid: Domid,
-        /// Its end of the channel.
-        port: u32,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-}
-
-/// A hypervisor, as far as a store daemon needs it.
-pub trait Hypervisor {
-    /// The state of a domain; `None` if there is no such domain.
-    fn domain(&mut self, domid: Domid) -> Option<DomainState>;
-
-    /// Maps the ring of a domain and binds its event channel; for a domain that is
-    /// connected already, binds the new channel in place of the old.
-    fn connect(&mut self, domid: Domid, port: u32) -> Result<(), ConnectError>;
-
-    /// Unmaps the ring of a domain and gives its event channel back. Nothing
-    /// happens if it was not connected.
-    fn disconnect(&mut self, domid: Domid);
-}
-
-/// The hypervisor of a machine without one.
-///
-/// Every domid that a domain can have counts as a running domain, so that a store
-/// can be filled, tried and tested anywhere.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoHypervisor;
-
-impl Hypervisor for NoHypervisor {
-    fn domain(&mut self, domid: Domid) -> Option<DomainState> {
-        domid.is_real().then_some(DomainState::RUNNING)
-    }
-
-    fn connect(&mut self, domid: Domid, _port: u32) -> Result<(), ConnectError> {
-        self.domain(domid).map(|_| ()).ok_or(ConnectError::NoSuchDomain(domid))
-    }
-
-    fn disconnect(&mut self, _domid: Domid) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_hypervisor_every_possible_domain_runs() {
-        assert_eq!(NoHypervisor.domain(Domid::new(7)), Some(DomainState::RUNNING));
-        assert_eq!(NoHypervisor.domain(Domid::SELF), None);
-        assert!(NoHypervisor.connect(Domid::new(7), 1).is_ok());
-        assert!(NoHypervisor.connect(Domid::ANY, 1).is_err());
-    }
-}
+pub use hypervisor::{ConnectError, DomainState, Hypervisor, NoHypervisor};
+pub use machine::Machine;
+pub use rings::Rings;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xenstore_host::{ConnectError, DomainState, Hypervisor};
-use xenstore_wire::Domid;
+use xenstore_wire::{Domid, Features};
 
 use crate::request::Request;
 
@@ -96,7 +96,7 @@ impl Hypervisor for Machine {
         self.domains.get(&domid.get()).copied()
     }
 
-    fn connect(&mut self, domid: Domid, port: u32) -> Result<(), ConnectError> {
+    fn connect(&mut self, domid: Domid, port: u32, _: Features) -> Result<(), ConnectError> {
         if port == BAD_PORT {
             return Err(ConnectError::NoSuchDomain(domid));
         }

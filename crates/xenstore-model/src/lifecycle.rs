@@ -1,7 +1,7 @@
 //! Domains come and go.
 
 use xenstore_host::Hypervisor;
-use xenstore_wire::{Domid, Errno};
+use xenstore_wire::{Domid, Errno, Features};
 
 use crate::acl::{Acl, Entry, Permission};
 use crate::model::Model;
@@ -23,7 +23,7 @@ impl Model {
         self.domain_changed(domid, hypervisor);
         let known = self.domains.acquaint(domid, hypervisor).ok_or(Errno::Inval)?;
         let again = known.introduced;
-        let connected = hypervisor.connect(Domid::new(domid), port).is_ok();
+        let connected = hypervisor.connect(Domid::new(domid), port, Features::ALL).is_ok();
         if !connected && !again {
             return Err(Errno::Inval);
         }

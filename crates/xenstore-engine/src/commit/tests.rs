@@ -28,7 +28,7 @@ impl Hypervisor for AllRun {
         Some(DomainState::RUNNING)
     }
 
-    fn connect(&mut self, _: Domid, _: u32) -> Result<(), ConnectError> {
+    fn connect(&mut self, _: Domid, _: u32, _: Features) -> Result<(), ConnectError> {
         Ok(())
     }
 

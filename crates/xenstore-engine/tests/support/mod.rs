@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Turn};
 use xenstore_host::{ConnectError, DomainState, Hypervisor};
-use xenstore_wire::{Decoder, Domid, message};
+use xenstore_wire::{Decoder, Domid, Features, message};
 
 pub use xenstore_wire::MessageType as T;
 
@@ -21,7 +21,7 @@ impl Hypervisor for Domains {
         self.0.get(&domid.get()).copied()
     }
 
-    fn connect(&mut self, domid: Domid, _port: u32) -> Result<(), ConnectError> {
+    fn connect(&mut self, domid: Domid, _: u32, _: Features) -> Result<(), ConnectError> {
         self.domain(domid).map(|_| ()).ok_or(ConnectError::NoSuchDomain(domid))
     }
 

@@ -1,0 +1,283 @@
+//! The connected rings of all domains.
+//!
+//! What a daemon does with a ring is in four steps, a round for all that fired: [`Rings::fired`]
+//! says whose rings to look at; bytes are [read](Rings::read) and [written](Rings::write); at
+//! the end [`Rings::flush`] says so to each guest whose ring moved, once, and has the event
+//! channels report again. Nothing a guest does to its page can do more than have its own
+//! ring given up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::mem;
+use std::os::fd::BorrowedFd;
+
+use xenstore_wire::{Domid, Features};
+
+use crate::hypervisor::{ConnectError, DomainState, Hypervisor};
+use crate::machine::{Machine, Port};
+use crate::ring::{BadIndices, Field, Lane, RingError, RingPage};
+
+/// The rings of a machine.
+pub struct Rings {
+    machine: Box<dyn Machine>,
+    connected: BTreeMap<Domid, Ring>,
+    /// Whose event channel a port is.
+    ports: HashMap<Port, Domid>,
+    /// Ports that fired and are not reported until they are unmasked.
+    masked: Vec<Port>,
+    /// Domains whose ring moved since they were told.
+    moved: Vec<Domid>,
+}
+
+/// One domain's.
+struct Ring {
+    page: RingPage,
+    /// `None` if none could be bound when it was connected anew.
+    port: Option<Port>,
+    /// What the guest was offered.
+    features: Features,
+    /// Whether it is among those that moved.
+    moved: bool,
+}
+
+/// What there is to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fired {
+    /// Some domain changed its state: [`Rings::changed`] may say which.
+    pub news: bool,
+    /// The domains whose rings are to be looked at.
+    pub domains: Vec<Domid>,
+}
+
+impl Rings {
+    /// No ring is connected yet.
+    pub fn new(machine: Box<dyn Machine>) -> Self {
+        Self {
+            machine,
+            connected: BTreeMap::new(),
+            ports: HashMap::new(),
+            masked: Vec::new(),
+            moved: Vec::new(),
+        }
+    }
+
+    /// A file descriptor that is readable when there is something to do.
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.machine.events()
+    }
+
+    /// What there is to do, a bounded share of it.
+    ///
+    /// # Errors
+    ///
+    /// The event channels cannot be asked any more.
+    pub fn fired(&mut self) -> io::Result<Fired> {
+        let begun = self.masked.len();
+        self.machine.fired(&mut self.masked)?;
+        let ports = self.masked.get(begun..).unwrap_or_default();
+        let news = self.machine.news();
+        let domains = ports.iter().filter_map(|port| self.ports.get(port).copied());
+        Ok(Fired { news: ports.contains(&news), domains: domains.collect() })
+    }
+
+    /// Tells each guest whose ring moved, and has event channels report again.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for domid in mem::take(&mut self.moved) {
+            if let Some(ring) = self.connected.get_mut(&domid)
+                && mem::take(&mut ring.moved)
+                && let Some(port) = ring.port
+            {
+                outcome = outcome.and(self.machine.notify(port));
+            }
+        }
+        if !self.masked.is_empty() {
+            // One that was unbound meanwhile is nobody's.
+            let news = self.machine.news();
+            self.masked.retain(|port| *port == news || self.ports.contains_key(port));
+            outcome = outcome.and(self.machine.unmask(&self.masked));
+            self.masked.clear();
+        }
+        outcome
+    }
+
+    /// The domains that changed since this was last asked; `None` if any may have.
+    pub fn changed(&mut self) -> Option<Vec<Domid>> {
+        self.machine.changed()
+    }
+
+    /// The domains that exist.
+    pub fn domains(&mut self) -> Vec<Domid> {
+        self.machine.domains()
+    }
+
+    /// Whether a guest asks for its ring to be reset, and may.
+    pub fn asks_for_reset(&self, domid: Domid) -> bool {
+        self.connected.get(&domid).is_some_and(|ring| {
+            ring.features.contains(Features::RECONNECTION)
+                && ring.page.field(Field::Connection) != 0
+        })
+    }
+
+    /// Resets a ring as its guest asked for: it is empty, and the guest is told.
+    pub fn reset(&mut self, domid: Domid) {
+        if let Some(ring) = self.connected.get(&domid) {
+            ring.page.wipe();
+            ring.page.set_field(Field::Error, 0);
+            ring.page.set_field(Field::Connection, 0);
+        }
+        self.moves(domid);
+    }
+
+    /// Takes bytes a guest sent; how many there were and fitted.
+    ///
+    /// # Errors
+    ///
+    /// The guest's indices make no sense.
+    pub fn read(&mut self, domid: Domid, buffer: &mut [u8]) -> Result<usize, BadIndices> {
+        let Some(ring) = self.connected.get(&domid) else {
+            return Ok(0);
+        };
+        let count = ring.page.take(Lane::Requests, buffer)?;
+        if count > 0 {
+            self.moves(domid);
+        }
+        Ok(count)
+    }
+
+    /// Puts bytes for a guest; how many found room.
+    ///
+    /// # Errors
+    ///
+    /// The guest's indices make no sense.
+    pub fn write(&mut self, domid: Domid, bytes: &[u8]) -> Result<usize, BadIndices> {
+        let Some(ring) = self.connected.get(&domid) else {
+            return Ok(0);
+        };
+        let count = ring.page.put(Lane::Responses, bytes)?;
+        if count > 0 {
+            self.moves(domid);
+        }
+        Ok(count)
+    }
+
+    /// Whether a guest has sent bytes that were not read. One with senseless indices has:
+    /// reading finds out.
+    pub fn has_requests(&self, domid: Domid) -> bool {
+        self.connected.get(&domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
+    }
+
+    /// Tells a guest why its ring is not served any more, if it was offered to be told.
+    pub fn give_up(&mut self, domid: Domid, error: RingError) {
+        if let Some(ring) = self.connected.get(&domid)
+            && ring.features.contains(Features::ERROR_FIELD)
+        {
+            ring.page.set_field(Field::Error, error as u32);
+            self.moves(domid);
+        }
+    }
+
+    /// Connects this domain's own kernel.
+    ///
+    /// # Errors
+    ///
+    /// It has no ring, or its event channel cannot be bound.
+    pub fn connect_own(&mut self, domid: Domid, features: Features) -> Result<(), ConnectError> {
+        let mapped = self.machine.own_ring();
+        let (page, port) = mapped.map_err(|source| ConnectError::Ring { domid, source })?;
+        self.install(domid, page, port, features)
+    }
+
+    /// Whether a domain's ring says by which event channel to connect it: that of one that
+    /// runs since before the daemon (dom0less).
+    pub fn says_its_port(&mut self, domid: Domid) -> bool {
+        let mapped = self.machine.map(domid);
+        mapped.is_ok_and(|page| page.field(Field::EventChannel) != 0)
+    }
+
+    /// Puts a page to use.
+    fn install(
+        &mut self,
+        domid: Domid,
+        page: RingPage,
+        port: u32,
+        features: Features,
+    ) -> Result<(), ConnectError> {
+        let port = match page.field(Field::EventChannel) {
+            0 => port,
+            named => named,
+        };
+        let bound = self.machine.bind(domid, port);
+        let bound = bound.map_err(|source| ConnectError::EventChannel { domid, port, source })?;
+        self.ports.insert(bound, domid);
+        page.set_field(Field::Features, features.bits());
+        let ring = Ring { page, port: Some(bound), features, moved: false };
+        self.connected.insert(domid, ring);
+        self.begin(domid);
+        Ok(())
+    }
+
+    /// Empties a ring and tells its guest that it is connected.
+    fn begin(&mut self, domid: Domid) {
+        if let Some(ring) = self.connected.get(&domid) {
+            ring.page.restart();
+            ring.page.set_field(Field::Error, 0);
+            if ring.page.field(Field::Connection) != 0 {
+                ring.page.set_field(Field::Connection, 0);
+                self.moves(domid);
+            }
+        }
+    }
+
+    /// Takes note that a guest is to be told that its ring moved.
+    fn moves(&mut self, domid: Domid) {
+        if let Some(ring) = self.connected.get_mut(&domid)
+            && !mem::replace(&mut ring.moved, true)
+        {
+            self.moved.push(domid);
+        }
+    }
+}
+
+impl Hypervisor for Rings {
+    fn domain(&mut self, domid: Domid) -> Option<DomainState> {
+        self.machine.domain(domid)
+    }
+
+    fn connect(&mut self, domid: Domid, port: u32, features: Features) -> Result<(), ConnectError> {
+        let Some(ring) = self.connected.get_mut(&domid) else {
+            if self.machine.domain(domid).is_none() {
+                return Err(ConnectError::NoSuchDomain(domid));
+            }
+            let mapped = self.machine.map(domid);
+            let page = mapped.map_err(|source| ConnectError::Ring { domid, source })?;
+            return self.install(domid, page, port, features);
+        };
+        if let Some(old) = ring.port.take() {
+            self.ports.remove(&old);
+            self.machine.unbind(old);
+        }
+        let bound = self.machine.bind(domid, port);
+        if let Ok(bound) = bound {
+            ring.port = Some(bound);
+            self.ports.insert(bound, domid);
+        }
+        self.begin(domid);
+        bound.map(|_| ()).map_err(|source| ConnectError::EventChannel { domid, port, source })
+    }
+
+    fn disconnect(&mut self, domid: Domid) {
+        if let Some(ring) = self.connected.remove(&domid)
+            && let Some(port) = ring.port
+        {
+            self.ports.remove(&port);
+            self.machine.unbind(port);
+        }
+    }
+}
+
+impl std::fmt::Debug for Rings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rings").field("domains", &self.connected.keys()).finish_non_exhaustive()
+    }
+}
