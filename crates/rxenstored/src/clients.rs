@@ -7,7 +7,6 @@
 //! requests into a socket. It stays until it has taken what it asked for.
 
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll::{self, EventFlags};
@@ -32,8 +31,6 @@ struct Client {
     socket: OwnedFd,
     /// What epoll waits for, besides the end of the connection.
     interest: EventFlags,
-    /// Whether it is in line for a turn.
-    in_line: bool,
     /// Whether it will send nothing more.
     ended: bool,
     /// Whether it is out of epoll for the time being.
@@ -77,8 +74,7 @@ impl Clients {
             self.table.resize_with(id.slot() + 1, || None);
         }
         if let Some(place) = self.table.get_mut(id.slot()) {
-            *place =
-                Some(Client { id, socket, interest, in_line: false, ended: false, ignored: false });
+            *place = Some(Client { id, socket, interest, ended: false, ignored: false });
             self.count += 1;
         }
         Ok(())
@@ -200,17 +196,5 @@ impl Clients {
     /// Whether a client has taken all it can: epoll will say when it takes more.
     pub fn is_full(&self, id: ConnectionId) -> bool {
         self.get(id).is_some_and(|client| client.interest.contains(EventFlags::OUT))
-    }
-
-    /// Puts a client in line for a turn; `false` if it is there already.
-    pub fn line_up(&mut self, id: ConnectionId) -> bool {
-        self.get_mut(id).is_some_and(|client| !mem::replace(&mut client.in_line, true))
-    }
-
-    /// It is this client's turn: it is in line no more.
-    pub fn leave_line(&mut self, id: ConnectionId) {
-        if let Some(client) = self.get_mut(id) {
-            client.in_line = false;
-        }
     }
 }

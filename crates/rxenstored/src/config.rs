@@ -7,8 +7,10 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use thiserror::Error;
 use xenstore_engine::{Limits, Settings, TraceSwitch};
 use xenstore_wire::Domid;
 
@@ -102,8 +104,8 @@ pub struct Transactions {
 /// Which domains there are, and how they are reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domains {
-    /// Whether the hypervisor is used at all.
-    pub hypervisor: bool,
+    /// Where they run.
+    pub host: Host,
     /// The control domain, if it was named.
     pub control_domid: Option<u16>,
     /// Keep nodes of dead domains, owned by the control domain.
@@ -112,6 +114,34 @@ pub struct Domains {
     pub ring_file: PathBuf,
     /// File that tells domain 0's event channel (`xenstored-port`).
     pub port_file: PathBuf,
+}
+
+/// Where domains run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// On Xen.
+    Xen,
+    /// Nowhere but in the files of this directory ([`xenstore_host::sim`]).
+    Simulated(PathBuf),
+    /// There are none: only sockets are served.
+    None,
+}
+
+/// A host was named that is none.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected xen or sim:DIRECTORY, found \"{0}\"")]
+pub struct UnknownHost(String);
+
+impl FromStr for Host {
+    type Err = UnknownHost;
+
+    fn from_str(text: &str) -> Result<Self, UnknownHost> {
+        match text.strip_prefix("sim:") {
+            Some(directory) if !directory.is_empty() => Ok(Self::Simulated(directory.into())),
+            None if text == "xen" => Ok(Self::Xen),
+            _ => Err(UnknownHost(text.to_owned())),
+        }
+    }
 }
 
 /// Where and how to log.
@@ -214,7 +244,7 @@ impl Default for Transactions {
 impl Default for Domains {
     fn default() -> Self {
         Self {
-            hypervisor: true,
+            host: Host::Xen,
             control_domid: None,
             keep_orphans: false,
             ring_file: PathBuf::from("/proc/xen/xsd_kva"),

@@ -11,7 +11,7 @@ use crate::access_log::AccessLog;
 use crate::config::{Config, Task};
 use crate::daemonize::{Child, DaemonizeError, detach};
 use crate::event_loop::{EventLoop, EventLoopError, Resources};
-use crate::hypervisor::{self, NotServed};
+use crate::host::{self, HostError};
 use crate::logging::Logging;
 use crate::notify;
 use crate::pid_file::{PidFile, PidFileError};
@@ -25,7 +25,7 @@ pub enum RunError {
     #[error(transparent)]
     Daemonize(#[from] DaemonizeError),
     #[error(transparent)]
-    Hypervisor(#[from] NotServed),
+    Host(#[from] HostError),
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     #[error(transparent)]
@@ -119,9 +119,7 @@ fn serve_until_told_to_leave(
     logging: Logging,
     child: Option<Child>,
 ) -> Result<(), RunError> {
-    if config.domains.hypervisor {
-        return Err(hypervisor::refuse(&config.domains).into());
-    }
+    let rings = host::open(&config.domains)?;
     let open_files = socket::raise_open_files();
     let signals = Signals::install().map_err(RunError::Signals)?;
     socket::make_directory(&config.paths.rundir)?;
@@ -133,7 +131,7 @@ fn serve_until_told_to_leave(
     let listener = socket.map(Listener::create).transpose()?;
     let access = config.logs.access.as_ref();
     let access_log = access.map(|settings| AccessLog::open(settings, SystemTime::now));
-    let resources = Resources { listener, open_files, signals, access_log, logging };
+    let resources = Resources { rings, listener, open_files, signals, access_log, logging };
     let mut event_loop = EventLoop::new(config, resources)?;
     // Whoever is told of readiness may look into the log at once.
     tracing::info!(?open_files, "ready");

@@ -3,12 +3,12 @@
 //! A round has four steps. Whoever has bytes is read once. Everybody with requests
 //! gets one turn, a bounded share; who has more left waits for the next round, so
 //! nobody gets a second turn while another has work waiting. What the turns produced
-//! is written, one system call a connection. Then the logs are flushed.
+//! is written, one system call a connection; guests are told once that their rings moved.
+//! Then the logs are flushed.
 
-use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,13 +18,17 @@ use rustix::io::Errno;
 use rustix::time::Timespec;
 use thiserror::Error;
 use xenstore_engine::{ConnectionId, Engine, Outside, Turn};
-use xenstore_host::NoHypervisor;
+use xenstore_host::ring::RingError;
+use xenstore_host::{ConnectError, Rings};
+use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
 use crate::clients::{Clients, Progress};
 use crate::config::Config;
 use crate::door::Door;
 use crate::engine_time::EngineTime;
+use crate::guests::Guests;
+use crate::line::Line;
 use crate::logging::Logging;
 use crate::services::Services;
 use crate::signals::{Signal, Signals};
@@ -45,6 +49,8 @@ const ACCEPTS: usize = 64;
 /// What the process hands to its event loop. Dropping it removes the socket.
 #[derive(Debug)]
 pub struct Resources {
+    /// The rings of the host's domains, if any are served.
+    pub rings: Option<Rings>,
     /// Where clients connect; none with `--disable-socket`.
     pub listener: Option<Listener>,
     /// How many files the process may have open, `None` for no limit.
@@ -63,6 +69,9 @@ pub enum EventLoopError {
     /// It cannot wait for events.
     #[error("expected to wait for events")]
     Wait(#[source] io::Error),
+    /// The ring of its own domain cannot be served.
+    #[error("expected to serve the ring of this domain")]
+    OwnRing(#[from] ConnectError),
 }
 
 /// What a ready file descriptor belongs to, as a number that epoll keeps.
@@ -70,6 +79,8 @@ pub enum EventLoopError {
 enum Token {
     Signals,
     Listener,
+    /// The event channels of all guests.
+    Guests,
     /// The client in this slot.
     Client(usize),
 }
@@ -79,7 +90,8 @@ impl Token {
         match self {
             Self::Signals => 0,
             Self::Listener => 1,
-            Self::Client(slot) => slot as u64 + 2,
+            Self::Guests => 2,
+            Self::Client(slot) => slot as u64 + 3,
         }
     }
 
@@ -87,7 +99,8 @@ impl Token {
         match data {
             0 => Self::Signals,
             1 => Self::Listener,
-            slot => usize::try_from(slot - 2).map_or(Self::Client(usize::MAX), Self::Client),
+            2 => Self::Guests,
+            slot => usize::try_from(slot - 3).map_or(Self::Client(usize::MAX), Self::Client),
         }
     }
 }
@@ -98,6 +111,7 @@ pub struct EventLoop {
     epoll: OwnedFd,
     engine: Engine,
     clients: Clients,
+    guests: Guests,
     services: Services,
     door: Door,
     signals: Signals,
@@ -105,7 +119,7 @@ pub struct EventLoop {
     debug_dump: PathBuf,
     time: EngineTime,
     /// Connections with requests, in the order of their turns.
-    waiting: VecDeque<ConnectionId>,
+    line: Line,
 }
 
 impl EventLoop {
@@ -115,22 +129,29 @@ impl EventLoop {
     ///
     /// The system has no more file descriptors or memory.
     pub fn new(config: &Config, resources: Resources) -> Result<Self, EventLoopError> {
-        let Resources { listener, open_files, signals, access_log, logging } = resources;
+        let Resources { rings, listener, open_files, signals, access_log, logging } = resources;
         let mut event_loop = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(wait_error)?,
             engine: Engine::new(&config.engine_settings()),
             clients: Clients::default(),
+            guests: Guests::new(rings),
             services: Services::new(access_log),
             door: Door::new(listener, open_files, Token::Listener.data()),
             signals,
             logging,
             debug_dump: config.paths.debug_dump(),
             time: EngineTime::new(Instant::now()),
-            waiting: VecDeque::new(),
+            line: Line::default(),
         };
-        let data = epoll::EventData::new_u64(Token::Signals.data());
-        epoll::add(&event_loop.epoll, &event_loop.signals, data, EventFlags::IN)
-            .map_err(wait_error)?;
+        let watch = |file: BorrowedFd<'_>, token: Token| {
+            let data = epoll::EventData::new_u64(token.data());
+            epoll::add(&event_loop.epoll, file, data, EventFlags::IN).map_err(wait_error)
+        };
+        watch(event_loop.signals.as_fd(), Token::Signals)?;
+        if let Some(events) = event_loop.guests.events() {
+            watch(events, Token::Guests)?;
+        }
+        event_loop.connect_domains(config.engine_settings().privileged)?;
         event_loop.door.open(&event_loop.epoll).map_err(EventLoopError::Wait)?;
         Ok(event_loop)
     }
@@ -153,12 +174,14 @@ impl EventLoop {
                         }
                     }
                     Token::Listener => self.accept(),
+                    Token::Guests => self.guests_ready(),
                     Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
             self.line_up_the_woken();
             self.give_turns();
             self.write_output();
+            self.guests.flush();
             self.engine.sweep();
             self.line_up_the_woken();
             self.services.flush();
@@ -170,7 +193,7 @@ impl EventLoop {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
-        let most = if self.waiting.is_empty() {
+        let most = if self.line.is_empty() {
             pause.into_iter().chain(deadline).min()
         } else {
             Some(Duration::ZERO)
@@ -273,10 +296,59 @@ impl EventLoop {
         }
     }
 
-    /// Puts a connection in line for a turn, once.
+    /// Connects the domains that are there already: the daemon's own, and those that have
+    /// waited for it.
+    fn connect_domains(&mut self, own: Domid) -> Result<(), EventLoopError> {
+        if !self.guests.connect_own(own)? {
+            return Ok(());
+        }
+        self.engine.serve_ring(own, &mut self.services);
+        for domid in self.guests.waiting_domains() {
+            if domid != own {
+                let adopted = self.with_outside(|engine, outside| engine.adopt(domid, outside));
+                tracing::info!(domid = domid.get(), adopted, "domain was there before");
+            }
+        }
+        self.write_output();
+        self.guests.flush();
+        Ok(())
+    }
+
+    fn guests_ready(&mut self) {
+        let fired = self.guests.fired();
+        if fired.news {
+            self.hear_news();
+        }
+        for domid in fired.domains {
+            if let Some(id) = self.engine.ring(domid) {
+                self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
+                self.write(id);
+            }
+        }
+    }
+
+    /// Learns what became of domains.
+    fn hear_news(&mut self) {
+        let changed = self.guests.changed().unwrap_or_else(|| self.engine.known_domains());
+        for domid in changed {
+            self.with_outside(|engine, outside| engine.domain_changed(domid, outside));
+        }
+    }
+
+    fn with_outside<R>(&mut self, act: impl FnOnce(&mut Engine, &mut Outside<'_>) -> R) -> R {
+        let mut outside = Outside {
+            hypervisor: self.guests.hypervisor(),
+            daemon: &mut self.services,
+            now: self.time.now(),
+        };
+        act(&mut self.engine, &mut outside)
+    }
+
+    /// Puts a connection in line for a turn if it has requests.
     fn wants_turn(&mut self, id: ConnectionId) {
-        if self.engine.is_ready(id) && self.clients.line_up(id) {
-            self.waiting.push_back(id);
+        let has_input = |domid| self.guests.has_input(&self.engine, id, domid);
+        if self.engine.is_ready(id) || self.engine.ring_of(id).is_some_and(has_input) {
+            self.line.join(id);
         }
     }
 
@@ -294,29 +366,44 @@ impl EventLoop {
 
     /// One turn for everybody in line.
     fn give_turns(&mut self) {
-        let now = self.time.now();
-        for _ in 0..self.waiting.len() {
-            let Some(id) = self.waiting.pop_front() else {
+        for _ in 0..self.line.len() {
+            let Some(id) = self.line.next() else {
                 return;
             };
-            self.clients.leave_line(id);
-            match self.turn(id, now) {
-                Turn::Idle => {}
-                Turn::More => self.wants_turn(id),
-                Turn::Broken => {
-                    tracing::info!(connection = id.slot(), "connection broke the protocol");
-                    // What was answered before still goes out, if it is taken at once.
-                    let _ = self.clients.write(&mut self.engine, id);
-                    self.drop_client(id);
-                }
+            match self.engine.ring_of(id) {
+                Some(domid) => self.guest_turn(id, domid),
+                None => self.client_turn(id),
             }
         }
     }
 
-    fn turn(&mut self, id: ConnectionId, now: Duration) -> Turn {
-        let mut outside =
-            Outside { hypervisor: &mut NoHypervisor, daemon: &mut self.services, now };
-        self.engine.turn(id, &mut outside)
+    fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
+        self.guests.read(&mut self.engine, id, domid, &mut self.services);
+        if self.turn(id) == Turn::Broken {
+            tracing::warn!(domid = domid.get(), "guest broke the protocol, ring given up");
+            // What was answered before still goes out, if it finds room.
+            self.guests.write(&mut self.engine, id, domid, &mut self.services);
+            let error = RingError::Protocol;
+            self.guests.cut_off(&mut self.engine, id, domid, error, &mut self.services);
+        }
+        self.wants_turn(id);
+    }
+
+    fn client_turn(&mut self, id: ConnectionId) {
+        match self.turn(id) {
+            Turn::Idle => {}
+            Turn::More => self.wants_turn(id),
+            Turn::Broken => {
+                tracing::info!(connection = id.slot(), "connection broke the protocol");
+                // What was answered before still goes out, if it is taken at once.
+                let _ = self.clients.write(&mut self.engine, id);
+                self.drop_client(id);
+            }
+        }
+    }
+
+    fn turn(&mut self, id: ConnectionId) -> Turn {
+        self.with_outside(|engine, outside| engine.turn(id, outside))
     }
 
     fn write_output(&mut self) {
@@ -332,6 +419,10 @@ impl EventLoop {
 
     /// Writes what a client takes. With that out of the way its requests may go on.
     fn write(&mut self, id: ConnectionId) {
+        if let Some(domid) = self.engine.ring_of(id) {
+            self.guests.write(&mut self.engine, id, domid, &mut self.services);
+            return self.wants_turn(id);
+        }
         if self.clients.write(&mut self.engine, id) == Progress::Gone {
             return self.drop_client(id);
         }

@@ -14,6 +14,7 @@ use std::str::FromStr;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 use xenstore_engine::TraceSwitch;
 
+use crate::config::Host;
 use crate::limits::{QuotaSetting, SoftQuotaSetting, TimeoutSetting};
 
 const TRANSACTIONS: &str = "Transactions";
@@ -58,6 +59,10 @@ pub struct Options {
     /// Serve sockets only: do not look for the hypervisor nor introduce domain 0.
     #[arg(short = 'D', long)]
     pub no_domain_init: bool,
+    /// The host to serve: xen, or sim:DIR for one that is simulated in the files of a
+    /// directory.
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<Host>,
     /// Do not create the socket.
     #[arg(long)]
     pub disable_socket: bool,

@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     /// A request that had to wait.
     pub held: Option<Held>,
     last_transaction: u32,
+    /// How often it began anew.
+    pub renewals: u64,
     /// Its watches by what it calls them.
     pub watches: HashMap<(Name, Arc<[u8]>), WatchId>,
 }
@@ -58,8 +60,20 @@ impl Connection {
             claim: Claim::default(),
             held: None,
             last_transaction: 0,
+            renewals: 0,
             watches: HashMap::new(),
         }
+    }
+
+    /// Forgets what it sent and what waits for it; watches and transactions are gone
+    /// already.
+    pub fn renew(&mut self) {
+        self.inbox = Decoder::new();
+        self.outbox = Outbox::default();
+        self.broken = false;
+        self.held = None;
+        self.last_transaction = 0;
+        self.renewals += 1;
     }
 
     /// Whether a request of it waits and must not be looked at yet.

@@ -78,7 +78,7 @@ pub enum Turn {
     Idle,
     /// More requests lie there: the connection wants another turn, after the others.
     More,
-    /// The client broke the protocol. What was answered before may still be sent;
+    /// The client broke the protocol, just now. What was answered before may still be sent;
     /// then the connection has to end.
     Broken,
 }
@@ -278,6 +278,12 @@ impl Engine {
         self.domains.get(domid)?.connection
     }
 
+    /// The domain whose ring a connection is; `None` for a socket.
+    pub fn ring_of(&self, id: ConnectionId) -> Option<Domid> {
+        let connection = self.connection(id)?;
+        (connection.transport == Transport::Ring).then_some(connection.caller.domid)
+    }
+
     /// The committed store as text, for people: a line per node, with its permissions.
     pub fn dump(&self) -> String {
         self.store.dump()
@@ -290,14 +296,12 @@ impl Engine {
         let Some(connection) = self.connection_mut(id) else {
             return Turn::Idle;
         };
-        if connection.broken {
-            return Turn::Broken;
-        }
-        if connection.is_asleep() {
+        if connection.broken || connection.is_asleep() {
             return Turn::Idle;
         }
         let held = connection.held.take();
         let mut inbox = mem::take(&mut connection.inbox);
+        let renewals = connection.renewals;
         self.effort = 0;
         if let Some(Held { header, payload, .. }) = held {
             self.answer(id, header, &payload, true, outside);
@@ -305,6 +309,10 @@ impl Engine {
         }
         let turn = self.answer_requests(id, &mut inbox, outside);
         if let Some(connection) = self.connection_mut(id) {
+            if connection.renewals != renewals {
+                // What came behind the request that did it is forgotten with the rest.
+                return Turn::Idle;
+            }
             inbox.release_memory();
             connection.inbox = inbox;
             connection.broken = turn == Turn::Broken;
@@ -318,9 +326,12 @@ impl Engine {
         inbox: &mut Decoder,
         outside: &mut Outside<'_>,
     ) -> Turn {
+        let renewals = self.connection(id).map(|connection| connection.renewals);
         for _ in 0..REQUESTS_PER_TURN {
             let waits = |connection: &Connection| {
-                connection.outbox.is_congested() || connection.held.is_some()
+                connection.outbox.is_congested()
+                    || connection.held.is_some()
+                    || Some(connection.renewals) != renewals
             };
             if self.connection(id).is_none_or(waits) {
                 return Turn::Idle;

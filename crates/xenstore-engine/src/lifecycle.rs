@@ -7,8 +7,9 @@ use crate::connection::Transport;
 use crate::domains::Domain;
 use crate::engine::{EFFORT_PER_TURN, Engine};
 use crate::events::DomainEvent;
+use crate::ids::ConnectionId;
 use crate::operation::{Effect, Reply};
-use crate::outside::{Daemon, Outside};
+use crate::outside::{Daemon, Incident, Outside};
 use crate::refusal::Refusal;
 
 impl Engine {
@@ -30,35 +31,70 @@ impl Engine {
         let (again, features) = (known.introduced, known.features.unwrap_or(Features::ALL));
         let connected = outside.hypervisor.connect(domid, port, features);
         if !again {
-            connected.map_err(|_| Errno::Inval)?;
-            if let Some(domain) = self.domains.get_mut(domid) {
-                domain.introduced = true;
-            }
+            connected.as_ref().map_err(|_| Errno::Inval)?;
         }
-        self.connect_ring(domid, outside.daemon);
+        let id = self.serve_ring(domid, outside.daemon);
+        if again && connected.is_err() {
+            // Nobody can say to the other that there is something to read.
+            self.cut_off(id, outside.daemon);
+        }
         if !again && domid != self.privileged {
             self.tell_domain(DomainEvent::Introduced, domid, outside.daemon);
         }
         Ok(Reply::Done)
     }
 
-    /// Gives a domain a fresh connection in place of the one it had.
-    fn connect_ring(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
-        let Some(domain) = self.domains.get_mut(domid) else {
-            return;
-        };
+    /// Connects a domain that has been there since before the daemon, by the event channel
+    /// that its ring names (dom0less). `false` if it cannot be connected.
+    pub fn adopt(&mut self, domid: Domid, outside: &mut Outside<'_>) -> bool {
+        self.now = outside.now;
+        self.introduce(domid, 0, outside).is_ok()
+    }
+
+    /// Gives a domain whose ring is connected a connection, or begins the one it has anew.
+    pub fn serve_ring(&mut self, domid: Domid, daemon: &mut dyn Daemon) -> ConnectionId {
+        let (target, features, known) =
+            self.domains.get(domid).map_or((None, None, None), |domain| {
+                (domain.target, domain.features, domain.connection)
+            });
+        if let Some(id) = known {
+            self.renew(id, daemon);
+            return id;
+        }
         let caller = Caller {
             domid,
             privileged: domid == self.privileged,
-            target: domain.target,
-            features: domain.features.unwrap_or(Features::ALL),
+            target,
+            features: features.unwrap_or(Features::ALL),
         };
-        if let Some(old) = domain.connection.take() {
-            self.disconnect(old, daemon);
-        }
         let id = self.connect(Transport::Ring, caller, daemon);
         if let Some(domain) = self.domains.get_mut(domid) {
+            domain.introduced = true;
             domain.connection = Some(id);
+        }
+        id
+    }
+
+    /// Begins a connection anew, as if it had just been made: what it had open, what it sent
+    /// and what waited for it is forgotten. What it owes to others for transactions of its
+    /// own that they waited for is not.
+    pub fn renew(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
+        self.observe(id, 0, daemon, &Incident::Disconnected);
+        self.reset(id);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.renew();
+        }
+        self.observe(id, 0, daemon, &Incident::Connected);
+    }
+
+    /// Ends the service of a ring whose guest broke the rules. Its domain stays known, and
+    /// nobody is told that it went, because it did not (XSA-325).
+    pub fn cut_off(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
+        self.observe(id, 0, daemon, &Incident::Disconnected);
+        self.reset(id);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.renew();
+            connection.broken = true;
         }
     }
 

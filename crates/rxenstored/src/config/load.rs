@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 use xenstore_engine::Quota;
 
-use super::{AccessLogSettings, Config, Task};
+use super::{AccessLogSettings, Config, Host, Task};
 use xenstore_engine::TraceSwitch;
 
 use crate::limits;
@@ -116,7 +116,16 @@ impl Config {
         self.process.output_pid = options.output_pid;
         self.apply_limits(options);
         self.apply_transaction_options(options);
-        self.domains.hypervisor = !options.no_domain_init;
+        if let Some(host) = &options.host {
+            self.domains.host = match host {
+                // The daemon leaves the directory it was started in.
+                Host::Simulated(directory) => Host::Simulated(absolute(directory)?),
+                host => host.clone(),
+            };
+        }
+        if options.no_domain_init {
+            self.domains.host = Host::None;
+        }
         self.domains.keep_orphans = options.keep_orphans;
         self.domains.control_domid = options.priv_domid;
         self.apply_log_options(options)

@@ -1,0 +1,201 @@
+//! The guests on their rings: their bytes in and out.
+//!
+//! A ring is read at its connection's turn, and only while the engine wants its bytes; so
+//! the daemon holds at most one ring's worth of a guest's requests. Guests that break the
+//! rules of the ring are cut off: their domain stays known (XSA-325).
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use xenstore_engine::{ConnectionId, Engine};
+use xenstore_host::ring::{LANE_SIZE, RingError};
+use xenstore_host::rings::Fired;
+use xenstore_host::{Hypervisor, NoHypervisor, Rings};
+use xenstore_wire::{Domid, Features};
+
+use crate::services::Services;
+
+/// The guests of a host.
+pub struct Guests {
+    host: Host,
+    scratch: [u8; LANE_SIZE],
+}
+
+enum Host {
+    Nowhere(NoHypervisor),
+    Rings(Rings),
+}
+
+impl Guests {
+    /// The guests on these rings; without, there are none.
+    pub fn new(rings: Option<Rings>) -> Self {
+        let host = rings.map_or(Host::Nowhere(NoHypervisor), Host::Rings);
+        Self { host, scratch: [0; LANE_SIZE] }
+    }
+
+    /// A file descriptor that is readable when a guest did something.
+    pub fn events(&self) -> Option<BorrowedFd<'_>> {
+        match &self.host {
+            Host::Nowhere(_) => None,
+            Host::Rings(rings) => Some(rings.events()),
+        }
+    }
+
+    /// The hypervisor as the engine needs it.
+    pub fn hypervisor(&mut self) -> &mut dyn Hypervisor {
+        match &mut self.host {
+            Host::Nowhere(nowhere) => nowhere,
+            Host::Rings(rings) => rings,
+        }
+    }
+
+    fn rings(&mut self) -> Option<&mut Rings> {
+        match &mut self.host {
+            Host::Nowhere(_) => None,
+            Host::Rings(rings) => Some(rings),
+        }
+    }
+
+    /// Connects the ring of the domain the daemon runs in. `false` if there are no rings.
+    ///
+    /// # Errors
+    ///
+    /// The ring is not there or cannot be connected.
+    pub fn connect_own(&mut self, domid: Domid) -> Result<bool, xenstore_host::ConnectError> {
+        match self.rings() {
+            Some(rings) => rings.connect_own(domid, Features::ALL).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The domains that were there before the daemon and say by which event channel they
+    /// want to be connected.
+    pub fn waiting_domains(&mut self) -> Vec<Domid> {
+        let Some(rings) = self.rings() else {
+            return Vec::new();
+        };
+        let mut domains = rings.domains();
+        domains.retain(|&domid| rings.says_its_port(domid));
+        domains
+    }
+
+    /// What there is to do.
+    pub fn fired(&mut self) -> Fired {
+        let fired = self.rings().map(Rings::fired);
+        fired.and_then(|fired| complain("asked", fired)).unwrap_or_default()
+    }
+
+    /// The domains that changed their state; `None` if any may have.
+    pub fn changed(&mut self) -> Option<Vec<Domid>> {
+        self.rings().map_or(Some(Vec::new()), Rings::changed)
+    }
+
+    /// Tells the guests whose rings moved.
+    pub fn flush(&mut self) {
+        if let Some(rings) = self.rings() {
+            let flushed = rings.flush();
+            complain("used", flushed);
+        }
+    }
+
+    /// Does what a guest asked for by its ring's connection word.
+    pub fn reset_if_asked(
+        &mut self,
+        engine: &mut Engine,
+        id: ConnectionId,
+        domid: Domid,
+        services: &mut Services,
+    ) {
+        if let Some(rings) = self.rings()
+            && rings.asks_for_reset(domid)
+        {
+            rings.reset(domid);
+            engine.renew(id, services);
+        }
+    }
+
+    /// Whether a guest has sent bytes that the engine wants.
+    pub fn has_input(&mut self, engine: &Engine, id: ConnectionId, domid: Domid) -> bool {
+        engine.wants_input(id) && self.rings().is_some_and(|rings| rings.has_requests(domid))
+    }
+
+    /// Reads what a guest sent, if the engine wants it.
+    pub fn read(
+        &mut self,
+        engine: &mut Engine,
+        id: ConnectionId,
+        domid: Domid,
+        services: &mut Services,
+    ) {
+        if !engine.wants_input(id) {
+            return;
+        }
+        let Host::Rings(rings) = &mut self.host else {
+            return;
+        };
+        match rings.read(domid, &mut self.scratch) {
+            Ok(count) => engine.receive(id, self.scratch.get(..count).unwrap_or_default()),
+            Err(bad) => {
+                tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                self.cut_off(engine, id, domid, RingError::Indices, services);
+            }
+        }
+    }
+
+    /// Writes what waits for a guest, as much as its ring takes.
+    pub fn write(
+        &mut self,
+        engine: &mut Engine,
+        id: ConnectionId,
+        domid: Domid,
+        services: &mut Services,
+    ) {
+        let Some(rings) = self.rings() else {
+            return;
+        };
+        loop {
+            let output = engine.output(id);
+            if output.is_empty() {
+                return;
+            }
+            match rings.write(domid, output) {
+                Ok(0) => return,
+                Ok(count) => engine.sent(id, count),
+                Err(bad) => {
+                    tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                    return self.cut_off(engine, id, domid, RingError::Indices, services);
+                }
+            }
+        }
+    }
+
+    /// Ends the service of a guest that broke the rules, and tells it why.
+    pub fn cut_off(
+        &mut self,
+        engine: &mut Engine,
+        id: ConnectionId,
+        domid: Domid,
+        error: RingError,
+        services: &mut Services,
+    ) {
+        engine.cut_off(id, services);
+        if let Some(rings) = self.rings() {
+            rings.give_up(domid, error);
+        }
+    }
+}
+
+/// Logs what the event channels refuse; there is nobody to tell it to.
+fn complain<T>(what: &str, result: io::Result<T>) -> Option<T> {
+    result.inspect_err(|error| tracing::error!(%error, "event channels cannot be {what}")).ok()
+}
+
+impl fmt::Debug for Guests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Nowhere(nowhere) => nowhere.fmt(f),
+            Host::Rings(rings) => rings.fmt(f),
+        }
+    }
+}
