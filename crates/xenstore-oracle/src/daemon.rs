@@ -77,9 +77,21 @@ impl Daemon {
     /// The same with more arguments.
     pub fn rxenstored_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for a daemon");
+        Self::ours(directory, &[&["--no-domain-init"], arguments].concat())
+    }
+
+    /// The daemon of this project on a host of its own where only domain 0 exists, with more
+    /// arguments.
+    pub fn rxenstored_on_host(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for a daemon");
+        let host = format!("sim:{}", directory.path().join(HOST).display());
+        Self::ours(directory, &[&["--host", &host], arguments].concat())
+    }
+
+    fn ours(directory: TempDir, arguments: &[&str]) -> Self {
         let mut command = Command::new(rxenstored_program());
         command
-            .args(["--no-fork", "--no-domain-init", "--no-access-log"])
+            .args(["--no-fork", "--no-access-log"])
             .args(arguments)
             .env("XENSTORED_RUNDIR", directory.path())
             // The file an administrator may have must not decide what a test finds.

@@ -47,7 +47,8 @@ impl World {
 }
 
 fn every_daemon(test: impl Fn(&mut World)) {
-    for daemon in [Daemon::c_on_host(), Daemon::ocaml_on_host()] {
+    let daemons = [Daemon::c_on_host(), Daemon::ocaml_on_host(), Daemon::rxenstored_on_host(&[])];
+    for daemon in daemons {
         println!("{}", daemon.name());
         let mut world = World::of(daemon);
         test(&mut world);
