@@ -1,5 +1,10 @@
 //! A daemon, its host, its toolstack, and the guests.
 
+use std::fs;
+use std::iter::from_fn;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 use xenstore_client::{Client, Error, Event, Store};
 use xenstore_guests::{AskError, Guest, Host};
 use xenstore_oracle::daemon::Daemon;
@@ -202,15 +207,15 @@ impl World {
     pub fn events(&mut self, guest: &mut Guest) -> Vec<String> {
         // What was sent before the answer to this is there with it.
         assert_eq!(self.ask(guest, T::GetDomainPath, "1\0"), told("/local/domain/1\0"));
-        std::iter::from_fn(|| guest.take_event()).map(|event| event.path).collect()
+        from_fn(|| guest.take_event()).map(|event| event.path).collect()
     }
 
     /// The same of the toolstack.
     pub fn toolstack_events(&mut self) -> Vec<String> {
         self.toolstack.domain_path(Domid::DOM0).unwrap();
         let client = &mut self.toolstack;
-        let next = || client.next_event_within(std::time::Duration::ZERO).unwrap();
-        std::iter::from_fn(next).map(|Event { path, .. }| path).collect()
+        let next = || client.next_event_within(Duration::ZERO).unwrap();
+        from_fn(next).map(|Event { path, .. }| path).collect()
     }
 
     /// The toolstack watches, and has taken the event that says so.
@@ -224,6 +229,20 @@ impl World {
         self.host.remove(domid).unwrap();
         self.host.raise().unwrap();
         while self.toolstack.is_introduced(domid).unwrap() {}
+    }
+
+    /// The whole store as this project's daemon dumps it when told to (SIGUSR1).
+    pub fn dump(&mut self) -> String {
+        let file = self.daemon.directory().join("db.debug");
+        let _ = fs::remove_file(&file);
+        let pid = i32::try_from(self.daemon.pid()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, Signal::USR1).unwrap();
+        while !file.exists() {
+            self.toolstack.domain_path(Domid::DOM0).unwrap();
+        }
+        // Nobody is answered while it is being written.
+        self.toolstack.domain_path(Domid::DOM0).unwrap();
+        fs::read_to_string(file).unwrap()
     }
 
     /// What a domain is charged for.
