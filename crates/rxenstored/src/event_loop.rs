@@ -367,7 +367,7 @@ impl EventLoop {
     /// One turn for everybody in line.
     fn give_turns(&mut self) {
         for _ in 0..self.line.len() {
-            let Some(id) = self.line.next() else {
+            let Some(id) = self.line.take_first() else {
                 return;
             };
             match self.engine.ring_of(id) {

@@ -83,7 +83,8 @@ impl Transaction {
                 return Ok((self, Way::Graft));
             }
         }
-        match self.replay(current, cx) {
+        let again = self.replay(current, cx);
+        match again.filter(|again| check_ledger(&again.ledger, cx).is_ok()) {
             Some(again) => Ok((again, Way::Replay)),
             None => Err(Box::new(self)),
         }

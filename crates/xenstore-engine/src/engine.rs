@@ -227,11 +227,11 @@ impl Engine {
         };
         let caller = connection.caller;
         let domid = caller.domid;
-        let watched = connection.watched_bytes();
+        let bytes = connection.watched_bytes();
         let watches = mem::take(&mut connection.watches);
         let transactions = mem::take(&mut connection.transactions);
         if !caller.privileged {
-            let bytes = watched + transactions.values().map(Transaction::bytes).sum::<usize>();
+            let bytes = bytes + transactions.values().map(Transaction::bytes).sum::<usize>();
             self.domains.charge(domid, Quota::Watches, -signed(watches.len()));
             self.domains.charge(domid, Quota::Transactions, -signed(transactions.len()));
             self.domains.charge(domid, Quota::Memory, -signed(bytes));

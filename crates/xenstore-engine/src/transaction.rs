@@ -4,7 +4,7 @@
 //! a transaction sees the store as it was at its start plus its own changes. How the
 //! copy becomes everybody's at the end is in `commit`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use xenstore_wire::{Errno, Name};
@@ -28,9 +28,13 @@ pub const TRANSACTION_OVERHEAD: usize = 1024;
 /// Bytes a recorded request takes beside its path, its value and its answer.
 const RECORD_OVERHEAD: usize = 192;
 
-/// Bytes that each name of a path counts for. They take none, but time at the commit: a
-/// path of 1000 names as much as a hundred others.
-const NAME_OVERHEAD: usize = 64;
+/// Bytes that each name of a path counts for. It takes none, but time at the commit: a path
+/// of 1000 names as much as a hundred others.
+const READ_NAME: usize = 64;
+
+/// Bytes that each name of a path counts for where something is changed for the first time:
+/// the private copy of a node and of its directory.
+const CHANGED_NAME: usize = 320;
 
 /// Bytes recorded that are one unit of a turn's work.
 const BYTES_PER_EFFORT: usize = 512;
@@ -59,8 +63,9 @@ pub struct Transaction {
     pub(crate) expires: Duration,
     /// Bytes its record takes.
     bytes: usize,
-    /// The places asked about, where their number is limited.
-    touched: HashSet<Name>,
+    /// The places asked about, where their number is limited, and whether something may have
+    /// been changed there.
+    touched: HashMap<Name, bool>,
 }
 
 /// Room for one request, in bytes.
@@ -96,7 +101,7 @@ impl Transaction {
             epoch,
             expires,
             bytes: TRANSACTION_OVERHEAD,
-            touched: HashSet::new(),
+            touched: HashMap::new(),
         }
     }
 
@@ -108,11 +113,11 @@ impl Transaction {
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let before = self.ledger.size();
+        let before = self.ledger.growth();
         let result = self.perform(&operation, cx);
         let answer = result.clone().map_err(Refusal::errno);
-        let noted = self.ledger.size().saturating_sub(before);
-        self.bytes += room.0 + noted + answer.as_ref().map_or(0, Reply::size);
+        let grown = self.ledger.growth().saturating_sub(before);
+        self.bytes += room.0 + grown + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
     }
@@ -138,37 +143,25 @@ impl Transaction {
         most_requests: u32,
         cx: &Context<'_>,
     ) -> Result<Room, Refusal> {
-        let room = weight(operation);
+        let name = operation.name();
+        let known = self.touched.get(&name).copied();
+        let changes = !operation.is_read() && known != Some(true);
+        let room = weight(operation, changes);
         let requests = self.log.len() + 1;
         if cx.caller.privileged {
-            self.check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
-            self.check_bound("transaction-memory", self.bytes + room, MOST_BYTES, cx)?;
+            check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
+            check_bound("transaction-memory", self.bytes + room, MOST_BYTES, cx)?;
             return Ok(Room(room));
         }
-        self.check_bound("transaction-requests", requests, most_requests, cx)?;
+        check_bound("transaction-requests", requests, most_requests, cx)?;
         let used = cx.domains.usage(cx.caller.domid, Quota::Memory);
         cx.domains.check(&cx.caller, Quota::Memory, used + room as u64)?;
-        if self.touched.insert(operation.name()) {
-            let touched = self.touched.len() as u64;
-            cx.domains.check(&cx.caller, Quota::TransactionNodes, touched).inspect_err(|_| {
-                self.touched.remove(&operation.name());
-            })?;
+        if known.is_none() {
+            let touched = self.touched.len() as u64 + 1;
+            cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
         }
+        self.touched.insert(name, changes || known == Some(true));
         Ok(Room(room))
-    }
-
-    fn check_bound(
-        &self,
-        what: &'static str,
-        wanted: usize,
-        limit: u32,
-        cx: &Context<'_>,
-    ) -> Result<(), Refusal> {
-        let (domid, wanted) = (cx.caller.domid, wanted as u64);
-        if limit == 0 || wanted <= limit.into() {
-            return Ok(());
-        }
-        Err(Refusal::Limit(Overrun { domid, what, wanted, limit }))
     }
 
     /// Bytes it takes.
@@ -194,10 +187,25 @@ impl Changed {
     }
 }
 
+/// Refuses what is more than a bound that is no quota.
+fn check_bound(
+    what: &'static str,
+    wanted: usize,
+    limit: u32,
+    cx: &Context<'_>,
+) -> Result<(), Refusal> {
+    let (domid, wanted) = (cx.caller.domid, wanted as u64);
+    if limit == 0 || wanted <= limit.into() {
+        return Ok(());
+    }
+    Err(Refusal::Limit(Overrun { domid, what, wanted, limit }))
+}
+
 /// Bytes that a request counts for before it is answered.
-fn weight(operation: &Operation) -> usize {
+fn weight(operation: &Operation, changes: bool) -> usize {
     let names = operation.name().components().count();
-    RECORD_OVERHEAD + NAME_OVERHEAD * names + operation.size()
+    let name = if changes { CHANGED_NAME } else { READ_NAME };
+    RECORD_OVERHEAD + name * names + operation.size()
 }
 
 /// The same context, charging another account.
