@@ -249,6 +249,11 @@ impl Ledger {
         self.size + more.sum::<usize>()
     }
 
+    /// Bytes that nodes have less of by what was noted.
+    pub fn shrinkage(&self) -> usize {
+        self.charges.iter().filter_map(|(_, it)| usize::try_from(-it.bytes).ok()).sum()
+    }
+
     /// Takes the charges out.
     pub fn charges(&mut self) -> impl Iterator<Item = (Domid, Charge)> {
         self.charges.drain(..)

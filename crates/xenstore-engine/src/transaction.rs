@@ -28,6 +28,14 @@ pub const TRANSACTION_OVERHEAD: usize = 1024;
 /// Bytes a recorded request takes beside its path, its value and its answer.
 const RECORD_OVERHEAD: usize = 192;
 
+/// Bytes of nodes that a change at a place replaces, besides what was there.
+pub fn replaced_by_path(name: &Name) -> usize {
+    CHANGED_NAME * (1 + name.components().count())
+}
+
+/// The epoch of a transaction whose answers are not those of one moment.
+const NO_EPOCH: u64 = u64::MAX;
+
 /// Bytes that each name of a path counts for. It takes none, but time at the commit: a path
 /// of 1000 names as much as a hundred others.
 const READ_NAME: usize = 64;
@@ -61,6 +69,11 @@ pub struct Transaction {
     pub(crate) epoch: u64,
     /// When it will have been open for too long.
     pub(crate) expires: Duration,
+    /// From when on it keeps the store; see `versions`.
+    pub(crate) since: u64,
+    /// Whether its copy is none of its own any more, but the store as it was when it was
+    /// cast off.
+    adrift: bool,
     /// Bytes its record takes.
     bytes: usize,
     /// The places asked about, where their number is limited, and whether something may have
@@ -100,6 +113,8 @@ impl Transaction {
             restructured: false,
             epoch,
             expires,
+            since: 0,
+            adrift: false,
             bytes: TRANSACTION_OVERHEAD,
             touched: HashMap::new(),
         }
@@ -162,6 +177,47 @@ impl Transaction {
         }
         self.touched.insert(name, changes || known == Some(true));
         Ok(Room(room))
+    }
+
+    /// Lets go of the version of the store that it sees, for the one there is now. What it
+    /// sees is made anew when it is asked for; that it may commit is only found out by doing
+    /// it again.
+    pub fn cast_off(&mut self, store: Store, since: u64) {
+        self.base = store.clone();
+        self.work = store;
+        self.ledger = Ledger::default();
+        self.epoch = NO_EPOCH;
+        self.since = since;
+        self.adrift = true;
+    }
+
+    /// Whether it was cast off and saw nothing since.
+    pub fn is_adrift(&self) -> bool {
+        self.adrift
+    }
+
+    /// Whether all its answers are those of one moment, as far as is known.
+    pub fn is_of_one_moment(&self) -> bool {
+        self.epoch != NO_EPOCH
+    }
+
+    /// Gives one that is adrift a copy of the store with its changes again. If an answer
+    /// would be another one now, it cannot commit, and goes on with what there is.
+    pub fn moor(&mut self, current: &Store, cx: &mut Context<'_>) {
+        self.adrift = false;
+        self.move_to(current, cx);
+        if !self.is_of_one_moment() {
+            self.base = current.clone();
+            self.work = current.clone();
+            self.changes.clear();
+            self.restructured = false;
+            let log = std::mem::take(&mut self.log);
+            for record in &log {
+                // Refused or not, it is not the answer that counts here.
+                let _ = self.perform(&record.operation, cx);
+            }
+            self.log = log;
+        }
     }
 
     /// Bytes it takes.
