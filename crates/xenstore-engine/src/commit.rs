@@ -21,6 +21,7 @@ use std::collections::HashMap;
 
 use xenstore_wire::text::split_string;
 
+use crate::charges::check_ledger;
 use crate::context::Context;
 use crate::graft::graft;
 use crate::operation::{Operation, Reply};
@@ -73,7 +74,8 @@ impl Transaction {
     fn merge(mut self, current: &Store, cx: &mut Context<'_>) -> Result<(Self, Way), Box<Self>> {
         // What permission lists and limits mean can change without any node (XSA-322).
         if cx.epoch == self.epoch {
-            if current.same(&self.base) {
+            // What else its domain has can have grown.
+            if current.same(&self.base) && check_ledger(&self.ledger, cx).is_ok() {
                 return Ok((self, Way::Install));
             }
             if let Some((work, ledger)) = graft(&self, current, cx) {

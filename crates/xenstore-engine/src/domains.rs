@@ -32,6 +32,8 @@ pub struct Domain {
     pub helpers: Vec<Domid>,
     /// Whether its shutdown was reported since it last ran.
     pub shutdown_reported: bool,
+    /// Whether it has more memory than it is to have without anybody taking note.
+    pub noted: bool,
     /// Limits of its own, where it has some.
     pub limits: BTreeMap<Quota, u32>,
     /// What it has.
@@ -41,6 +43,8 @@ pub struct Domain {
 /// All domains the store knows.
 #[derive(Debug)]
 pub struct Domains {
+    /// The control domain, which has no limits.
+    privileged: Domid,
     records: BTreeMap<Domid, Domain>,
     last_identity: u64,
     /// The limits of domains that have none of their own.
@@ -56,6 +60,7 @@ impl Domains {
     pub fn new(privileged: Domid, defaults: Limits) -> Self {
         let record = Domain { introduced: true, ..Domain::default() };
         Self {
+            privileged,
             records: BTreeMap::from([(privileged, record)]),
             last_identity: 0,
             defaults,
@@ -149,11 +154,35 @@ impl Domains {
     /// Refuses what is more than the caller may have. Who is privileged may have
     /// everything.
     pub fn check(&self, caller: &Caller, quota: Quota, wanted: u64) -> Result<(), Refusal> {
-        let limit = self.limit(caller.domid, quota);
-        if caller.privileged || quota.allows(limit, wanted) {
+        self.check_of(caller.domid, caller, quota, wanted)
+    }
+
+    /// Refuses what is more than a domain may have, if not the domain itself asks for it,
+    /// but `caller`.
+    pub fn check_of(
+        &self,
+        domid: Domid,
+        caller: &Caller,
+        quota: Quota,
+        wanted: u64,
+    ) -> Result<(), Refusal> {
+        let limit = self.limit(domid, quota);
+        if caller.privileged || domid == self.privileged || quota.allows(limit, wanted) {
             return Ok(());
         }
-        Err(Refusal::Limit(Overrun { domid: caller.domid, what: quota.name(), wanted, limit }))
+        Err(Refusal::Limit(Overrun { domid, what: quota.name(), wanted, limit }))
+    }
+
+    /// Bytes of memory that a domain may have more.
+    pub fn room(&self, caller: &Caller) -> usize {
+        match self.limit(caller.domid, Quota::Memory) {
+            _ if caller.privileged => usize::MAX,
+            0 => usize::MAX,
+            limit => {
+                let used = self.usage(caller.domid, Quota::Memory);
+                usize::try_from(u64::from(limit).saturating_sub(used)).unwrap_or(usize::MAX)
+            }
+        }
     }
 
     /// Adds to what a domain has.
@@ -175,9 +204,9 @@ impl Domains {
     }
 
     /// The most an unprivileged domain ever had of something.
-    pub fn peak(&self, quota: Quota, privileged: Domid) -> u64 {
+    pub fn peak(&self, quota: Quota) -> u64 {
         self.iter()
-            .filter(|&(domid, _)| domid != privileged)
+            .filter(|&(domid, _)| domid != self.privileged)
             .map(|(_, domain)| domain.usage.most(quota))
             .fold(self.peak.most(quota), u64::max)
     }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use xenstore_wire::{Decoder, Domid, Features};
 
 use crate::acl::Caller;
+use crate::charges::signed;
 use crate::connection::{Connection, Transport};
 use crate::context::{Clock, Context};
 use crate::domains::Domains;
-use crate::estates::Estates;
 use crate::hold::Held;
 use crate::ids::ConnectionId;
 use crate::listing::Listing;
 use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
 use crate::protection::{Protection, Rank};
-use crate::quota::{Charge, Ledger, Limits, Quota};
+use crate::quota::{Ledger, Limits, Quota};
 use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::watch::Watches;
@@ -208,6 +208,10 @@ impl Engine {
     pub fn disconnect(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
         self.observe(id, 0, daemon, &Incident::Disconnected);
         self.reset(id);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.renew();
+        }
+        self.charge_buffers(id);
         if self.connection(id).is_some()
             && let Some(place) = self.connections.get_mut(id.slot)
         {
@@ -221,14 +225,16 @@ impl Engine {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
-        let watches = mem::take(&mut connection.watches);
-        let transactions = mem::take(&mut connection.transactions);
         let caller = connection.caller;
         let domid = caller.domid;
+        let watched = connection.watched_bytes();
+        let watches = mem::take(&mut connection.watches);
+        let transactions = mem::take(&mut connection.transactions);
         if !caller.privileged {
-            let gone = |count| -i64::try_from(count).unwrap_or(i64::MAX);
-            self.domains.charge(domid, Quota::Watches, gone(watches.len()));
-            self.domains.charge(domid, Quota::Transactions, gone(transactions.len()));
+            let bytes = watched + transactions.values().map(Transaction::bytes).sum::<usize>();
+            self.domains.charge(domid, Quota::Watches, -signed(watches.len()));
+            self.domains.charge(domid, Quota::Transactions, -signed(transactions.len()));
+            self.domains.charge(domid, Quota::Memory, -signed(bytes));
         }
         for watch in watches.into_values() {
             self.watches.remove(watch);
@@ -249,6 +255,7 @@ impl Engine {
             && !connection.broken
         {
             connection.inbox.push(bytes);
+            self.charge_buffers(id);
         }
     }
 
@@ -302,8 +309,11 @@ impl Engine {
         }
         let held = connection.held.take();
         let mut inbox = mem::take(&mut connection.inbox);
-        let renewals = connection.renewals;
+        let (renewals, caller) = (connection.renewals, connection.caller);
         self.effort = 0;
+        if !caller.privileged {
+            self.limit_replies(id, caller.domid);
+        }
         if let Some(Held { header, payload, .. }) = held {
             self.answer(id, header, &payload, true, outside);
             self.had_turn(id);
@@ -318,7 +328,17 @@ impl Engine {
             connection.inbox = inbox;
             connection.broken = turn == Turn::Broken;
         }
+        self.charge_buffers(id);
+        self.watch_soft_limit(id, outside.daemon);
         turn
+    }
+
+    /// Sets how many unread replies a domain's ring may have.
+    fn limit_replies(&mut self, id: ConnectionId, domid: Domid) {
+        let most = self.domains.limit(domid, Quota::Outstanding);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.outbox.set_most_replies(usize::try_from(most).unwrap_or(0));
+        }
     }
 
     fn answer_requests(
@@ -367,6 +387,7 @@ impl Engine {
     pub fn sent(&mut self, id: ConnectionId, bytes: usize) {
         if let Some(connection) = self.connection_mut(id) {
             connection.outbox.consume(bytes);
+            self.charge_buffers(id);
         }
     }
 
@@ -392,19 +413,8 @@ impl Engine {
         find(&mut self.connections, id)
     }
 
-    /// Whether the accounts are what a recount of the whole store gives.
-    pub(crate) fn accounts_agree(&self) -> bool {
-        let mut counted = self.store.recount();
-        let mut estates = Estates::except(self.privileged);
-        for boundary in counted.boundaries() {
-            estates.note(boundary);
-        }
-        estates == self.domains.estates
-            && self.domains.iter().all(|(domid, domain)| {
-                let Charge { nodes, bytes } = counted.of(domid);
-                let booked = |quota| i64::try_from(domain.usage.now(quota)).ok();
-                booked(Quota::Nodes) == Some(nodes) && booked(Quota::Memory) == Some(bytes)
-            })
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().flatten()
     }
 
     /// A number that grows with whatever changes the answers this caller gets without

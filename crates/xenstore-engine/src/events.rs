@@ -177,12 +177,15 @@ impl Engine {
             token: &watch.token,
             counted: matches!(name, Name::Special(_)),
         };
-        let Some(connection) = self.connection_mut(watch.connection) else {
+        let Some(caller) = self.connection(watch.connection).map(|it| it.caller) else {
             return;
         };
-        if !connection.outbox.event(event) {
+        let room = self.domains.room(&caller);
+        let connection = self.connection_mut(watch.connection);
+        if !connection.is_some_and(|connection| connection.outbox.event(event, room)) {
             return;
         }
+        self.charge_buffers(watch.connection);
         self.queue(watch.connection);
         let incident = Incident::Event { path: event.path, token: event.token };
         self.observe(watch.connection, 0, daemon, &incident);

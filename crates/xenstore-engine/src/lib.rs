@@ -38,7 +38,7 @@
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
 //! | `estates` | where the nodes of each domain are |
-//! | `quota`, `charges` | what a domain may have and has, what nodes cost |
+//! | `quota`, `charges`, `accounts` | what a domain may have and has, what things cost |
 //! | `administration`, `control` | requests about domains and the daemon, commands to it |
 //! | `connection`, `outbox` | one client and what waits for it |
 //! | `ids`, `refusal` | names for what comes and goes, and why requests are refused |
@@ -46,6 +46,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod acl;
 mod administration;
 mod charges;

@@ -86,6 +86,7 @@ impl Engine {
         if let Some(connection) = self.connection_mut(id) {
             connection.renew();
         }
+        self.charge_buffers(id);
         self.observe(id, 0, daemon, &Incident::Connected);
     }
 
@@ -98,6 +99,7 @@ impl Engine {
             connection.renew();
             connection.broken = true;
         }
+        self.charge_buffers(id);
     }
 
     /// Whether a ring is not served any more because of what its guest did.

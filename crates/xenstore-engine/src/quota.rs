@@ -177,6 +177,13 @@ pub struct Charge {
     pub bytes: i64,
 }
 
+impl std::ops::AddAssign for Charge {
+    fn add_assign(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.bytes += other.bytes;
+    }
+}
+
 impl std::ops::Neg for Charge {
     type Output = Self;
 
@@ -208,8 +215,7 @@ impl Ledger {
             }
         };
         if let Some((_, sum)) = self.charges.get_mut(slot) {
-            sum.nodes += charge.nodes;
-            sum.bytes += charge.bytes;
+            *sum += charge;
         }
     }
 
@@ -220,6 +226,11 @@ impl Ledger {
             .ok()
             .and_then(|slot| self.charges.get(slot))
             .map_or_else(Charge::default, |&(_, charge)| charge)
+    }
+
+    /// What was noted for everybody.
+    pub fn charged(&self) -> impl Iterator<Item = (Domid, Charge)> {
+        self.charges.iter().copied()
     }
 
     /// Notes where what concerns domains begins, or begins no more.

@@ -12,6 +12,7 @@ use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError
 use xenstore_wire::{Permissions, Request};
 
 use crate::acl::Caller;
+use crate::charges::signed;
 use crate::context::Context;
 use crate::engine::{EFFORT_PER_TURN, Engine};
 use crate::footprint::Disturbance;
@@ -24,7 +25,7 @@ use crate::protection::Rank;
 use crate::quota::{Ledger, Quota};
 use crate::refusal::Refusal;
 use crate::value::Value;
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// What a granted request leads to: its reply, and what to tell others after it.
 pub(crate) struct Granted {
@@ -310,6 +311,9 @@ impl Engine {
         }
         let registered = self.domains.usage(caller.domid, Quota::Watches);
         self.domains.check(&caller, Quota::Watches, registered + 1)?;
+        let weight = watch::weight(&key.name, &token);
+        let used = self.domains.usage(caller.domid, Quota::Memory);
+        self.domains.check(&caller, Quota::Memory, used + weight as u64)?;
         let watch = self.watches.add(Watch {
             connection: id,
             name: key.name,
@@ -319,6 +323,7 @@ impl Engine {
         });
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Watches, 1);
+            self.domains.charge(caller.domid, Quota::Memory, signed(weight));
         }
         self.connection_mut(id).ok_or(Errno::Io)?.watches.insert(own, watch);
         Ok(Granted { reply: Reply::Done, then: Then::Greet(watch) })
@@ -330,7 +335,9 @@ impl Engine {
         let watch = connection.watches.remove(&own).ok_or(Errno::NoEnt)?;
         self.watches.remove(watch);
         if !caller.privileged {
+            let weight = watch::weight(&key.name, key.token);
             self.domains.charge(caller.domid, Quota::Watches, -1);
+            self.domains.charge(caller.domid, Quota::Memory, -signed(weight));
         }
         Ok(Reply::Done.into())
     }

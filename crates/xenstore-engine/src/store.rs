@@ -10,7 +10,8 @@ use xenstore_wire::path::Components;
 use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Special};
 
 use crate::acl::{Acl, Caller, Entry, Right};
-use crate::charges::{charge_all, charge_of, check_new_sizes, check_nodes, check_size, signed};
+use crate::charges::{charge_all, charge_of, entries_cost, signed};
+use crate::charges::{check_memory, check_new_sizes, check_nodes, check_size};
 use crate::context::{Clock, Context};
 use crate::estates;
 use crate::grant::Grant;
@@ -172,6 +173,7 @@ impl Store {
                 check_size(node, acl.count(), value.len(), 0, cx)?;
                 // Not by `set_value`: here it is known what stays the same.
                 let bytes = signed(value.len()) - signed(old.len());
+                check_memory(acl.owner(), bytes, cx)?;
                 cx.ledger.note(acl.owner(), Charge { nodes: 0, bytes });
                 let generation = cx.clock.tick();
                 self.nodes
@@ -214,12 +216,17 @@ impl Store {
 
         let above = path.as_str().len() - names.iter().map(|name| name.len() + 1).sum::<usize>();
         let mut length = above;
-        let mut made = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
+        let mut cost = Charge::default();
+        for name in &names {
             length += name.len() + 1;
-            let value = if index + 1 == names.len() { value.clone() } else { Value::EMPTY };
-            cx.ledger.note(acl.owner(), charge_of(&acl, &value, length, name));
-            made.push(NodeData { acl: acl.clone(), value });
+            cost += charge_of(&acl, &Value::EMPTY, length, name);
+        }
+        cost.bytes += signed(value.len());
+        check_memory(acl.owner(), cost.bytes, cx)?;
+        cx.ledger.note(acl.owner(), cost);
+        let mut made = vec![NodeData { acl: acl.clone(), value: Value::EMPTY }; names.len()];
+        if let Some(last) = made.last_mut() {
+            last.value = value.clone();
         }
         let above = &nearest.value().acl;
         if acl.adds_to(above) {
@@ -288,6 +295,7 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
+        check_memory(acl.owner(), entries_cost(acl.count()) - entries_cost(before.count()), cx)?;
         self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
     }

@@ -22,6 +22,9 @@ const MOST_REQUESTS: u32 = 1_000_000;
 /// Bytes that the requests and answers of one such transaction may take.
 const MOST_BYTES: u32 = 256 << 20;
 
+/// Bytes an open transaction takes before anything was asked in it.
+pub const TRANSACTION_OVERHEAD: usize = 1024;
+
 /// Bytes a recorded request takes beside its path, its value and its answer.
 const RECORD_OVERHEAD: usize = 192;
 
@@ -92,7 +95,7 @@ impl Transaction {
             restructured: false,
             epoch,
             expires,
-            bytes: 0,
+            bytes: TRANSACTION_OVERHEAD,
             touched: HashSet::new(),
         }
     }
@@ -105,9 +108,11 @@ impl Transaction {
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
+        let before = self.ledger.size();
         let result = self.perform(&operation, cx);
         let answer = result.clone().map_err(Refusal::errno);
-        self.bytes += room.0 + answer.as_ref().map_or(0, Reply::size);
+        let noted = self.ledger.size().saturating_sub(before);
+        self.bytes += room.0 + noted + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
     }
@@ -133,34 +138,47 @@ impl Transaction {
         most_requests: u32,
         cx: &Context<'_>,
     ) -> Result<Room, Refusal> {
-        let domid = cx.caller.domid;
-        let (most_requests, most_bytes) = if cx.caller.privileged {
-            (MOST_REQUESTS, MOST_BYTES)
-        } else {
-            if self.touched.insert(operation.name()) {
-                let touched = self.touched.len() as u64;
-                cx.domains.check(&cx.caller, Quota::TransactionNodes, touched).inspect_err(
-                    |_| {
-                        self.touched.remove(&operation.name());
-                    },
-                )?;
-            }
-            (most_requests, cx.domains.limit(domid, Quota::Memory))
-        };
-        let over = |what, wanted, limit| {
-            let wanted = wanted as u64;
-            let fits = Quota::Memory.allows(limit, wanted);
-            if fits { Ok(()) } else { Err(Refusal::Limit(Overrun { domid, what, wanted, limit })) }
-        };
-        over("transaction-requests", self.log.len() + 1, most_requests)?;
         let room = weight(operation);
-        over("transaction-memory", self.bytes + room, most_bytes)?;
+        let requests = self.log.len() + 1;
+        if cx.caller.privileged {
+            self.check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
+            self.check_bound("transaction-memory", self.bytes + room, MOST_BYTES, cx)?;
+            return Ok(Room(room));
+        }
+        self.check_bound("transaction-requests", requests, most_requests, cx)?;
+        let used = cx.domains.usage(cx.caller.domid, Quota::Memory);
+        cx.domains.check(&cx.caller, Quota::Memory, used + room as u64)?;
+        if self.touched.insert(operation.name()) {
+            let touched = self.touched.len() as u64;
+            cx.domains.check(&cx.caller, Quota::TransactionNodes, touched).inspect_err(|_| {
+                self.touched.remove(&operation.name());
+            })?;
+        }
         Ok(Room(room))
+    }
+
+    fn check_bound(
+        &self,
+        what: &'static str,
+        wanted: usize,
+        limit: u32,
+        cx: &Context<'_>,
+    ) -> Result<(), Refusal> {
+        let (domid, wanted) = (cx.caller.domid, wanted as u64);
+        if limit == 0 || wanted <= limit.into() {
+            return Ok(());
+        }
+        Err(Refusal::Limit(Overrun { domid, what, wanted, limit }))
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The work of doing all of it again, in units of a turn's.
     pub fn effort(&self) -> usize {
-        self.bytes / BYTES_PER_EFFORT
+        (self.bytes - TRANSACTION_OVERHEAD) / BYTES_PER_EFFORT
     }
 }
 

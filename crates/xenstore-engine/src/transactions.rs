@@ -3,6 +3,7 @@
 use xenstore_wire::{Errno, Name};
 
 use crate::acl::Caller;
+use crate::charges::signed;
 use crate::commit::Way;
 use crate::engine::{Engine, Inside};
 use crate::footprint::Disturbance;
@@ -12,7 +13,7 @@ use crate::outside::{Daemon, Incident, Outside};
 use crate::protection::{Admission, Rank};
 use crate::quota::Quota;
 use crate::requests::{Granted, Hindrance, Outcome, Then};
-use crate::transaction::{Record, Transaction};
+use crate::transaction::{Record, TRANSACTION_OVERHEAD, Transaction};
 
 /// Transactions a connection may have open, whoever it is; domains have a quota far below.
 const MOST_OPEN: usize = 1024;
@@ -36,6 +37,8 @@ impl Engine {
         }
         let open = self.domains.usage(caller.domid, Quota::Transactions);
         self.domains.check(&caller, Quota::Transactions, open + 1)?;
+        let used = self.domains.usage(caller.domid, Quota::Memory);
+        self.domains.check(&caller, Quota::Memory, used + TRANSACTION_OVERHEAD as u64)?;
         let open = self.connection(id).ok_or(Errno::Io)?.transactions.len();
         if open >= MOST_OPEN {
             return Err(Errno::NoSpc.into());
@@ -58,6 +61,7 @@ impl Engine {
         }
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, 1);
+            self.domains.charge(caller.domid, Quota::Memory, signed(TRANSACTION_OVERHEAD));
         }
         Ok(Granted { reply: Reply::text(number), then: Then::Begun(number) })
     }
@@ -158,9 +162,14 @@ impl Engine {
             open.move_to(store, &mut context);
             *effort += open.effort();
         }
+        let before = open.bytes();
         let result = open.execute(operation, room, &mut context);
         if let (Some(tenure), Some(record)) = (tenure, open.log.last()) {
             tenure.note(record, &open.base);
+        }
+        let grown = signed(open.bytes() - before);
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Memory, grown);
         }
         Ok(result?.into())
     }
@@ -182,6 +191,7 @@ impl Engine {
         self.expiries.remove(&(open.expires, id, number));
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, -1);
+            self.domains.charge(caller.domid, Quota::Memory, -signed(open.bytes()));
         }
         Some(open)
     }

@@ -38,6 +38,19 @@ impl Watch {
     }
 }
 
+/// Bytes that a watch takes beside what depends on its path and token.
+const WATCH_OVERHEAD: usize = 512;
+
+/// Bytes that each name of its path takes in the index, if no other watch shares it.
+const NAME_OVERHEAD: usize = 256;
+
+/// Bytes that a watch is charged for: itself, its place in the index, and the one event that
+/// it may always have waiting.
+pub fn weight(name: &Name, token: &[u8]) -> usize {
+    let names = name.components().count();
+    WATCH_OVERHEAD + NAME_OVERHEAD * names + 3 * (name.as_str().len() + token.len())
+}
+
 type Ids = BTreeSet<WatchId>;
 
 /// All watches of all connections.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Silent, Turn};
 use xenstore_wire::{Decoder, Domid, Header, MessageType, message};
 
+use crate::accounts::known_lines;
 use crate::act::{Act, Machine};
 use crate::model::{Message, Model, Output};
 use crate::path::canonical;
@@ -300,7 +301,10 @@ impl World {
                 event(&payload)
             } else {
                 assert_eq!(request_id, REQUEST_ID);
-                let payload = self.without_generation(kind, &payload).to_owned();
+                let payload = match kind {
+                    MessageType::Control => known_lines(&payload),
+                    _ => self.without_generation(kind, &payload).to_owned(),
+                };
                 Message::Reply { kind, transaction: transaction_id, payload }
             });
         }
