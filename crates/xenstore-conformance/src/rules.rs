@@ -181,21 +181,30 @@ rules! {
         ours: "for all at once",
         reason: "An administrator who lowers a limit means the guests at hand.",
     }
-    QuotasNotCounted {
-        title: "Two quotas are kept and not enforced in this version",
-        c: "outstanding and memory are counted; a guest over them is refused or not read",
-        ocaml: "no such quotas",
-        ours: "memory bounds single transactions, outstanding nothing",
-        reason: "To come. What a guest can take is bounded without them: nodes, their sizes, \
-                 watches, transactions and what waits for it have limits of their own.",
+    MaximaOfHoldings {
+        title: "The largest seen is kept of what a domain has, not of what it asked with",
+        c: "of the longest path and the largest node as well",
+        ocaml: "one number, of nodes",
+        ours: "of nodes, watches, outstanding requests, memory and transactions",
+        reason: "Those are what adds up.",
+    }
+    MemoryAsTaken {
+        title: "Memory is counted as the daemon takes it",
+        c: "bytes of contents; over the limit ENOMEM, and requests are not read",
+        ocaml: "no such quota",
+        ours: "contents, what they are kept in, and room for an unread event of each watch; \
+               ENOSPC before the limit is passed, and the ring is served on",
+        reason: "The limit is there to protect the daemon's memory. A guest at its limit can \
+                 still remove things.",
     }
     ReadAhead {
-        title: "How many requests are read of a guest that does not take its replies",
-        c: "20, the limit of outstanding requests",
-        ocaml: "until 1024 replies wait",
-        ours: "until 64 KiB of replies wait, or events wait in line behind them",
-        reason: "What is kept is bounded in bytes, whatever the replies' size. Nothing is lost: \
-                 the requests wait in the ring.",
+        title: "How much is read of a guest that does not take its replies",
+        c: "requests one by one until 20 are outstanding",
+        ocaml: "all until 1024 replies wait",
+        ours: "what lies in the ring, once; 20 of the requests are answered, and none while \
+               events wait in line",
+        reason: "One look at the shared page instead of many. What is read and waits is bounded \
+                 by the ring's size.",
     }
     WritersNotHeldUp {
         title: "Who writes does not wait for others to take their events",
