@@ -191,6 +191,19 @@ impl RingPage {
         }
     }
 
+    /// Sets the whole page to zero, as that of a domain just created is.
+    pub fn clear(&self) {
+        for place in self.0.bytes() {
+            place.store(0, Relaxed);
+        }
+        fence(SeqCst);
+    }
+
+    /// All bytes of a lane, whatever its indices.
+    pub fn copy_of(&self, lane: Lane) -> Vec<u8> {
+        self.lane(lane).iter().map(|byte| byte.load(Relaxed)).collect()
+    }
+
     fn filled(&self, lane: Lane) -> Result<Filled, BadIndices> {
         // Acquire: what the other side did before it moved its index is seen.
         let producer = self.word(lane.producer()).load(Acquire);

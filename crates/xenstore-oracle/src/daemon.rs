@@ -1,13 +1,15 @@
 //! Daemons started for a test, gone when it ends.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use xenstore_host::sim::{Board, DomainWord, State};
+use xenstore_wire::Domid;
 
 use crate::target::{Link, Socket, SocketLink, Target};
 
@@ -17,6 +19,9 @@ pub const PACKAGES: &str = "xen-utils-4.17 xenstore-utils libxen-dev gcc";
 
 /// Where Debian keeps the programs of Xen 4.17.
 pub const DEBIAN_BIN: &str = "/usr/lib/xen-4.17/bin";
+
+/// Where in a daemon's directory the simulated host is.
+const HOST: &str = "xsfake";
 
 const START_TIME: Duration = Duration::from_secs(20);
 
@@ -30,20 +35,33 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Debian's C xenstored.
+    /// Debian's C xenstored. Every domain exists, as with [`Self::rxenstored`].
     pub fn c() -> Self {
-        Self::debian("C xenstored", "c", "xenstored")
+        Self::debian("C xenstored", "c", "xenstored", true)
     }
 
-    /// Debian's oxenstored.
+    /// Debian's oxenstored. Every domain exists, as with [`Self::rxenstored`].
     pub fn ocaml() -> Self {
-        Self::debian("oxenstored", "ocaml", "oxenstored")
+        Self::debian("oxenstored", "ocaml", "oxenstored", true)
     }
 
-    fn debian(name: &'static str, kind: &str, program: &str) -> Self {
+    /// Debian's C xenstored on a host of its own where only domain 0 exists: see
+    /// [`Self::host_directory`].
+    pub fn c_on_host() -> Self {
+        Self::debian("C xenstored", "c", "xenstored", false)
+    }
+
+    /// Debian's oxenstored on a host of its own where only domain 0 exists.
+    pub fn ocaml_on_host() -> Self {
+        Self::debian("oxenstored", "ocaml", "oxenstored", false)
+    }
+
+    fn debian(name: &'static str, kind: &str, program: &str, all_domains: bool) -> Self {
         require(&[&format!("{DEBIAN_BIN}/{program}"), "/usr/include/xenctrl.h", "/usr/bin/cc"]);
         let directory = tempfile::tempdir().expect("a directory for a daemon");
-        all_domains_exist(&directory.path().join("xsfake"));
+        if all_domains {
+            all_domains_exist(&directory.path().join(HOST));
+        }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsfake/start.sh");
         let mut command = Command::new(script);
         command.arg(kind).arg(directory.path());
@@ -59,9 +77,21 @@ impl Daemon {
     /// The same with more arguments.
     pub fn rxenstored_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for a daemon");
+        Self::ours(directory, &[&["--no-domain-init"], arguments].concat())
+    }
+
+    /// The daemon of this project on a host of its own where only domain 0 exists, with more
+    /// arguments.
+    pub fn rxenstored_on_host(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for a daemon");
+        let host = format!("sim:{}", directory.path().join(HOST).display());
+        Self::ours(directory, &[&["--host", &host], arguments].concat())
+    }
+
+    fn ours(directory: TempDir, arguments: &[&str]) -> Self {
         let mut command = Command::new(rxenstored_program());
         command
-            .args(["--no-fork", "--no-domain-init", "--no-access-log"])
+            .args(["--no-fork", "--no-access-log"])
             .args(arguments)
             .env("XENSTORED_RUNDIR", directory.path())
             // The file an administrator may have must not decide what a test finds.
@@ -99,6 +129,11 @@ impl Daemon {
     /// Its socket.
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// The simulated host it runs on.
+    pub fn host_directory(&self) -> PathBuf {
+        self.directory.path().join(HOST)
     }
 
     /// Its process.
@@ -187,17 +222,11 @@ pub fn require(files: &[&str]) {
 }
 
 /// Tells the simulated hypervisor that every domain there can be runs, which is what
-/// rxenstored assumes where there is none. See `xsfake.h` for the layout.
+/// rxenstored assumes where there is none.
 fn all_domains_exist(directory: &Path) {
-    const HEADER_WORDS: usize = 16;
-    const DOMAINS: usize = 32752;
-    const STATE_EXIST: u32 = 1;
-    let mut words = vec![0_u32; HEADER_WORDS];
-    for _ in 0..DOMAINS {
-        words.extend([STATE_EXIST, 0, 0, 0, 0, 0, 0, 0]);
+    let board = Board::open(directory).expect("a directory for the simulated hypervisor");
+    let domids = (0..).map(Domid::new);
+    for state in domids.map_while(|domid| board.domain(domid, DomainWord::State)) {
+        state.store(State::EXISTS, Relaxed);
     }
-    fs::create_dir_all(directory).expect("a directory for the simulated hypervisor");
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let mut file = fs::File::create(directory.join("ctl")).expect("its control page");
-    file.write_all(&bytes).expect("its control page");
 }

@@ -16,8 +16,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU32, fence};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use xenstore_wire::Domid;
@@ -170,6 +170,9 @@ impl Board {
             1 => Some(2),
             _ => None,
         };
+        // What the event tells of is there before its state is looked at: a port found fired
+        // already is fired again only after that.
+        fence(SeqCst);
         match event.fetch_update(SeqCst, SeqCst, step) {
             Ok(0) => (&self.events).write_all(&port.to_ne_bytes()),
             // It is to be delivered when the daemon unmasks it.
