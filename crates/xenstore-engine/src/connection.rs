@@ -71,6 +71,7 @@ impl Connection {
         self.inbox = Decoder::new();
         self.outbox = Outbox::default();
         self.broken = false;
+        self.claim.forget();
         self.held = None;
         self.last_transaction = 0;
         self.renewals += 1;

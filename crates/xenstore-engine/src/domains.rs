@@ -7,6 +7,7 @@ use xenstore_host::{DomainState, Hypervisor};
 use xenstore_wire::{Domid, Features};
 
 use crate::acl::Caller;
+use crate::estates::Estates;
 use crate::ids::ConnectionId;
 use crate::quota::{Charge, Ledger, Limits, Quota, Usage};
 use crate::refusal::{Overrun, Refusal};
@@ -27,6 +28,8 @@ pub struct Domain {
     pub features: Option<Features>,
     /// Whose rights it has beside its own.
     pub target: Option<Domid>,
+    /// Who has its rights beside their own.
+    pub helpers: Vec<Domid>,
     /// Whether its shutdown was reported since it last ran.
     pub shutdown_reported: bool,
     /// Limits of its own, where it has some.
@@ -44,6 +47,8 @@ pub struct Domains {
     pub defaults: Limits,
     /// The most any domain ever had, dead ones included.
     peak: Usage,
+    /// Where their nodes are.
+    pub estates: Estates,
 }
 
 impl Domains {
@@ -55,6 +60,7 @@ impl Domains {
             last_identity: 0,
             defaults,
             peak: Usage::default(),
+            estates: Estates::except(privileged),
         }
     }
 
@@ -93,12 +99,35 @@ impl Domains {
         }
     }
 
+    /// Gives a domain the rights of another, in place of those it was given before. Both
+    /// have to be known.
+    pub fn set_target(&mut self, domid: Domid, target: Domid) {
+        self.drop_target(domid);
+        if let Some(record) = self.records.get_mut(&domid) {
+            record.target = Some(target);
+        }
+        if let Some(record) = self.records.get_mut(&target) {
+            record.helpers.push(domid);
+        }
+    }
+
+    fn drop_target(&mut self, domid: Domid) {
+        let target = self.records.get_mut(&domid).and_then(|record| record.target.take());
+        if let Some(record) = target.and_then(|target| self.records.get_mut(&target)) {
+            record.helpers.retain(|&helper| helper != domid);
+        }
+    }
+
     /// Forgets a domain and every link to it.
     pub fn forget(&mut self, domid: Domid) -> Option<Domain> {
-        for record in self.records.values_mut() {
-            record.target = record.target.filter(|&target| target != domid);
+        self.drop_target(domid);
+        let forgotten = self.records.remove(&domid)?;
+        for helper in &forgotten.helpers {
+            if let Some(record) = self.records.get_mut(helper) {
+                record.target = None;
+            }
         }
-        self.records.remove(&domid)
+        Some(forgotten)
     }
 
     /// Every domain known.
@@ -136,9 +165,12 @@ impl Domains {
 
     /// Books a change that took effect.
     pub fn book(&mut self, ledger: &mut Ledger) {
-        for (domid, Charge { nodes, bytes }) in ledger.drain() {
+        for (domid, Charge { nodes, bytes }) in ledger.charges() {
             self.charge(domid, Quota::Nodes, nodes);
             self.charge(domid, Quota::Memory, bytes);
+        }
+        for boundary in ledger.boundaries() {
+            self.estates.note(boundary);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::acl::Caller;
 use crate::connection::{Connection, Transport};
 use crate::context::{Clock, Context};
 use crate::domains::Domains;
+use crate::estates::Estates;
 use crate::hold::Held;
 use crate::ids::ConnectionId;
 use crate::listing::Listing;
@@ -391,18 +392,19 @@ impl Engine {
         find(&mut self.connections, id)
     }
 
-    pub(crate) fn connections_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        self.connections.iter_mut().flatten()
-    }
-
     /// Whether the accounts are what a recount of the whole store gives.
     pub(crate) fn accounts_agree(&self) -> bool {
-        let counted = self.store.recount();
-        self.domains.iter().all(|(domid, domain)| {
-            let Charge { nodes, bytes } = counted.of(domid);
-            let booked = |quota| i64::try_from(domain.usage.now(quota)).ok();
-            booked(Quota::Nodes) == Some(nodes) && booked(Quota::Memory) == Some(bytes)
-        })
+        let mut counted = self.store.recount();
+        let mut estates = Estates::except(self.privileged);
+        for boundary in counted.boundaries() {
+            estates.note(boundary);
+        }
+        estates == self.domains.estates
+            && self.domains.iter().all(|(domid, domain)| {
+                let Charge { nodes, bytes } = counted.of(domid);
+                let booked = |quota| i64::try_from(domain.usage.now(quota)).ok();
+                booked(Quota::Nodes) == Some(nodes) && booked(Quota::Memory) == Some(bytes)
+            })
     }
 
     /// A number that grows with whatever changes the answers this caller gets without

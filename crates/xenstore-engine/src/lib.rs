@@ -37,6 +37,7 @@
 //! | `acl`, `grant` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
+//! | `estates` | where the nodes of each domain are |
 //! | `quota`, `charges` | what a domain may have and has, what nodes cost |
 //! | `administration`, `control` | requests about domains and the daemon, commands to it |
 //! | `connection`, `outbox` | one client and what waits for it |
@@ -54,6 +55,7 @@ mod context;
 mod control;
 mod domains;
 mod engine;
+mod estates;
 mod events;
 mod footprint;
 mod graft;

@@ -12,6 +12,7 @@ use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, S
 use crate::acl::{Acl, Caller, Entry, Right};
 use crate::charges::{charge_all, charge_of, check_new_sizes, check_nodes, check_size, signed};
 use crate::context::{Clock, Context};
+use crate::estates;
 use crate::grant::Grant;
 use crate::listing::child_list;
 use crate::node::NodeData;
@@ -220,6 +221,11 @@ impl Store {
             cx.ledger.note(acl.owner(), charge_of(&acl, &value, length, name));
             made.push(NodeData { acl: acl.clone(), value });
         }
+        let above = &nearest.value().acl;
+        if acl.adds_to(above) {
+            let depth = path.components().count() + 1 - names.len();
+            cx.ledger.note_boundaries(estates::at(&path.prefix(depth), &acl, Some(above), true));
+        }
         // Just found missing, and one value for each: this cannot fail.
         let _ = self.nodes.grow(path.components(), made, cx.clock.tick());
         Ok(())
@@ -257,7 +263,14 @@ impl Store {
     ) -> Option<Subtree<NodeData>> {
         let removed = self.nodes.remove(path.components(), clock.tick())?;
         charge_all(&removed, path, ledger, |charge| -charge);
+        ledger.note_boundaries(estates::within(path, &removed, self.acl_above(path), false));
         Some(removed)
+    }
+
+    /// The list of the node above a path.
+    fn acl_above(&self, path: &Path) -> Option<&Acl> {
+        let above = path.components().count().checked_sub(1)?;
+        self.nodes.get(path.components().take(above)).map(|node| &node.value().acl)
     }
 
     fn set_perms(
@@ -282,6 +295,14 @@ impl Store {
     /// Sets the permission list of a node there is, whoever asks, and charges who owns it
     /// then.
     pub fn set_acl(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
+        if let Name::Node(path) = name
+            && let Some(node) = self.nodes.get(path.components())
+        {
+            let (before, above) = (&node.value().acl, self.acl_above(path));
+            ledger.note_boundaries(estates::at(path, before, above, false));
+            ledger.note_boundaries(estates::at(path, &acl, above, true));
+            ledger.note_boundaries(estates::below(path, node, before, &acl));
+        }
         self.change(name, ledger, clock, |data| data.acl = acl);
     }
 
@@ -327,12 +348,16 @@ impl Store {
             return;
         };
         charge_all(&subtree, path, ledger, |charge| charge);
+        ledger.note_boundaries(estates::within(path, &subtree, self.acl_above(path), true));
         let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
     }
 
-    /// What every domain owns, counted anew: for checks.
+    /// What every domain owns and where, counted anew: for checks.
     pub fn recount(&self) -> Ledger {
         let mut ledger = Ledger::default();
+        if let Some(all) = self.nodes.subtree([]) {
+            ledger.note_boundaries(estates::within(&Path::root(), &all, None, true));
+        }
         for (tree, prefix) in [(&self.nodes, "/"), (&self.specials, "")] {
             let mut walk = tree.root().top_down().under(prefix);
             while let Some((path, node)) = walk.step() {

@@ -125,6 +125,15 @@ impl Model {
         self.clients[client].alive = false;
     }
 
+    /// A client's ring is connected anew: it is as if it had just come. Without an event
+    /// channel it is not served.
+    pub(crate) fn renew(&mut self, client: usize, connected: bool) {
+        self.reset(client);
+        self.output.remove(&client);
+        self.clients[client].alive = connected;
+        self.clients[client].last_transaction = 0;
+    }
+
     /// Whether a client is still connected.
     pub fn is_alive(&self, client: usize) -> bool {
         self.clients[client].alive

@@ -262,8 +262,9 @@ impl World {
     /// introduces them.
     fn find_rings(&mut self, act: &Act) {
         let Self { engine, clients, .. } = self;
-        for client in clients.iter_mut().filter(|client| client.alive && !client.socket) {
-            client.alive = engine.ring(Domid::new(client.domid)) == Some(client.id);
+        for client in clients.iter_mut().filter(|client| !client.socket) {
+            let ring = engine.ring(Domid::new(client.domid));
+            client.alive = ring == Some(client.id) && !engine.is_cut_off(client.id);
         }
         if let Act::Ask(_, _, Request::Introduce(domid, _)) = *act
             && let Some(id) = self.engine.ring(Domid::new(domid))
@@ -340,6 +341,15 @@ impl World {
         }
     }
 
+    /// A ring was connected anew: what its client asked before is answered no more.
+    fn forget_ring(&mut self, domid: u16) {
+        let ring = self.engine.ring(Domid::new(domid));
+        if let Some(client) = self.clients.iter_mut().find(|client| Some(client.id) == ring) {
+            client.pending.clear();
+            client.standing = Standing::default();
+        }
+    }
+
     fn note_reply(
         &mut self,
         client: usize,
@@ -357,6 +367,7 @@ impl World {
             }
             Request::End(_) => standing.end(transaction, payload == "EAGAIN\0"),
             Request::ResetWatches if !refused => standing.reset(),
+            Request::Introduce(introduced, _) if !refused => self.forget_ring(*introduced),
             Request::Node(path, action) => {
                 if let Some(name) = canonical(path, *domid) {
                     standing.ask(transaction, (name, action.clone()));
