@@ -12,12 +12,17 @@ use crate::ids::ConnectionId;
 use crate::quota::{Charge, Ledger, Limits, Quota, Usage};
 use crate::refusal::{Overrun, Refusal};
 
+/// Tells a domain's record from all others there ever were, whatever their domids. Later
+/// ones are greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Identity(u64);
+
 /// A domain that the store has had to do with: it was introduced, or a permission
 /// list named it while the hypervisor knew it.
 #[derive(Debug, Default)]
 pub struct Domain {
-    /// Tells this record from all others there ever were, whatever their domids.
-    pub identity: u64,
+    /// Which it is.
+    pub identity: Identity,
     /// The hypervisor's name for this very domain, against reuse of its domid.
     pub unique_id: u64,
     /// Whether its ring was connected by `INTRODUCE` and not released since.
@@ -46,7 +51,7 @@ pub struct Domains {
     /// The control domain, which has no limits.
     privileged: Domid,
     records: BTreeMap<Domid, Domain>,
-    last_identity: u64,
+    last_identity: Identity,
     /// The limits of domains that have none of their own.
     pub defaults: Limits,
     /// The most any domain ever had, dead ones included.
@@ -64,7 +69,7 @@ impl Domains {
         Self {
             privileged,
             records: BTreeMap::from([(privileged, record)]),
-            last_identity: 0,
+            last_identity: Identity::default(),
             defaults,
             peak: Usage::default(),
             estates: Estates::except(privileged),
@@ -100,7 +105,7 @@ impl Domains {
                 if dead {
                     return None;
                 }
-                self.last_identity += 1;
+                self.last_identity.0 += 1;
                 let identity = self.last_identity;
                 Some(place.insert(Domain { identity, unique_id, ..Domain::default() }))
             }
@@ -124,6 +129,11 @@ impl Domains {
         if let Some(record) = target.and_then(|target| self.records.get_mut(&target)) {
             record.helpers.retain(|&helper| helper != domid);
         }
+    }
+
+    /// The domain that was the last to become known.
+    pub fn latest(&self) -> Identity {
+        self.last_identity
     }
 
     /// Forgets a domain and every link to it.

@@ -322,8 +322,8 @@ impl Engine {
         if !caller.privileged {
             self.limit_replies(id, caller.domid);
         }
-        if let Some(Held { header, payload, .. }) = held {
-            self.answer(id, header, &payload, true, outside);
+        if let Some(Held { header, payload, known, .. }) = held {
+            self.answer(id, header, &payload, Some(known), outside);
             self.had_turn(id);
         }
         let turn = self.answer_requests(id, &mut inbox, outside);
@@ -371,7 +371,7 @@ impl Engine {
             }
             match inbox.next_message() {
                 Ok(Some(message)) => {
-                    self.answer(id, message.header, message.payload, false, outside);
+                    self.answer(id, message.header, message.payload, None, outside);
                 }
                 Ok(None) => return Turn::Idle,
                 Err(_oversized) => return Turn::Broken,

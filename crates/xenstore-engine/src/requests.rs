@@ -14,6 +14,7 @@ use xenstore_wire::{Permissions, Request};
 use crate::acl::Caller;
 use crate::charges::signed;
 use crate::context::Context;
+use crate::domains::Identity;
 use crate::engine::{EFFORT_PER_TURN, Engine};
 use crate::footprint::Disturbance;
 use crate::grant::Grant;
@@ -73,29 +74,33 @@ impl<T: Into<Refusal>> From<T> for Hindrance {
 pub(crate) type Outcome = Result<Granted, Hindrance>;
 
 impl Engine {
-    /// Answers one request, unless it has to wait. `again` says that it had to before.
+    /// Answers one request, unless it has to wait. One that had to before was asked when no
+    /// other domains than these were `known`.
     pub(crate) fn answer(
         &mut self,
         id: ConnectionId,
         header: Header,
         payload: &[u8],
-        again: bool,
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) {
         let kind = MessageType::from_number(header.kind).filter(|kind| kind.is_request());
         let request = Incident::Request { kind, payload };
         // The start of a transaction is told with the number it gets.
-        if kind != Some(MessageType::TransactionStart) && !again {
+        if kind != Some(MessageType::TransactionStart) && known.is_none() {
             self.observe(id, header.transaction_id, outside.daemon, &request);
         }
         let outcome = match kind {
-            Some(kind) => self.decide(id, kind, &header, payload, outside),
+            Some(kind) => self.decide(id, kind, &header, payload, known, outside),
             None => Err(Errno::NoSys.into()),
         };
         let outcome = match outcome {
             Ok(granted) => Ok(granted),
             Err(Hindrance::Refused(refusal)) => Err(refusal),
-            Err(Hindrance::Held) => return self.put_off(id, header, payload),
+            Err(Hindrance::Held) => {
+                let known = known.unwrap_or(self.domains.latest());
+                return self.put_off(id, header, payload, known);
+            }
         };
         if kind == Some(MessageType::TransactionStart) {
             let number = match &outcome {
@@ -163,6 +168,7 @@ impl Engine {
         kind: MessageType,
         header: &Header,
         payload: &[u8],
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) -> Outcome {
         let Some(connection) = self.connection(id) else {
@@ -179,7 +185,7 @@ impl Engine {
         }
         let sender = Sender { home: caller.domid, features: caller.features };
         let request = Request::parse(kind, payload, sender)?;
-        self.grant(id, caller, transaction, request, outside)
+        self.grant(id, caller, transaction, request, known, outside)
     }
 
     fn grant(
@@ -188,6 +194,7 @@ impl Engine {
         caller: Caller,
         transaction: u32,
         request: Request<'_>,
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) -> Outcome {
         let operation = match request {
@@ -199,7 +206,7 @@ impl Engine {
             Request::Mkdir(path) => Operation::Mkdir(path),
             Request::Rm(path) => Operation::Rm(path),
             Request::SetPerms { name, count, permissions } => {
-                self.grant_permissions(caller, count, name, permissions, outside)?
+                self.grant_permissions(caller, count, name, permissions, known, outside)?
             }
             Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
             Request::Unwatch(key) => return self.unwatch(id, caller, &key),
@@ -234,6 +241,7 @@ impl Engine {
         count: usize,
         name: Result<Name, PathError>,
         permissions: Result<Permissions, PermissionError>,
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) -> Result<Operation, Refusal> {
         self.domains.check(&caller, Quota::NodePermissions, count as u64)?;
@@ -242,7 +250,8 @@ impl Engine {
             // A number may belong to another domain by now, and the news be still to come.
             self.domain_changed(permission.domid, outside);
         }
-        let grant = Grant::bind(&permissions, &caller, &mut self.domains, outside.hypervisor);
+        let Outside { hypervisor, .. } = outside;
+        let grant = Grant::bind(&permissions, &caller, known, &mut self.domains, *hypervisor);
         grant.acl(&self.domains)?;
         Ok(Operation::SetPerms(name.map_err(Malformed::from)?, grant))
     }
