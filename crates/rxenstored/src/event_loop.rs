@@ -329,8 +329,18 @@ impl EventLoop {
 
     /// Learns what became of domains.
     fn hear_news(&mut self) {
-        let changed = self.guests.changed().unwrap_or_else(|| self.engine.known_domains());
-        for domid in changed {
+        while let Some(changed) = self.guests.changed() {
+            if changed.is_empty() {
+                return;
+            }
+            self.domains_changed(&changed);
+        }
+        // It is not said which.
+        self.domains_changed(&self.engine.known_domains());
+    }
+
+    fn domains_changed(&mut self, domains: &[Domid]) {
+        for &domid in domains {
             self.with_outside(|engine, outside| engine.domain_changed(domid, outside));
         }
     }
@@ -367,7 +377,7 @@ impl EventLoop {
     /// One turn for everybody in line.
     fn give_turns(&mut self) {
         for _ in 0..self.line.len() {
-            let Some(id) = self.line.next() else {
+            let Some(id) = self.line.take_first() else {
                 return;
             };
             match self.engine.ring_of(id) {

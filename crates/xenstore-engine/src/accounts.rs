@@ -19,6 +19,12 @@ use crate::outside::Daemon;
 use crate::quota::{Charge, Quota};
 
 impl Engine {
+    /// Books a change of the store that took effect.
+    pub(crate) fn book(&mut self) {
+        self.versions.note(self.ledger.shrinkage());
+        self.domains.book(&mut self.ledger);
+    }
+
     /// Charges a connection's domain for what waits in its buffers now, and no more for what
     /// did before.
     pub(crate) fn charge_buffers(&mut self, id: ConnectionId) {

@@ -27,12 +27,12 @@ pub fn check_memory(owner: Domid, more: i64, cx: &Context<'_>) -> Result<(), Ref
     if more <= 0 {
         return Ok(());
     }
-    let used = cx.domains.usage(owner, Quota::Memory);
-    let pending = cx.ledger.of(owner).bytes.saturating_add(more);
-    cx.domains.check_of(owner, &cx.caller, Quota::Memory, used.saturating_add_signed(pending))
+    // What a transaction has made so far is part of what its domain has already.
+    let wanted = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(more);
+    cx.domains.check_of(owner, &cx.caller, Quota::Memory, wanted)
 }
 
-/// Whether domains may have what was noted for them.
+/// Whether domains may have what was noted for them, all of it together.
 pub fn check_ledger(ledger: &Ledger, cx: &Context<'_>) -> Result<(), Refusal> {
     ledger.charged().filter(|(_, charge)| charge.bytes > 0).try_for_each(|(owner, charge)| {
         let used = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(charge.bytes);

@@ -60,7 +60,7 @@ impl Transaction {
     /// requests cost; never more because the store is large.
     pub fn commit(self, store: &mut Store, cx: &mut Context<'_>) -> Result<Committed, Box<Self>> {
         let before = store.clone();
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.is_of_one_moment() {
             let copies = [self.base, self.work];
             return Ok(Committed { before, copies, changes: Vec::new(), way: Way::Install });
         }
@@ -83,7 +83,8 @@ impl Transaction {
                 return Ok((self, Way::Graft));
             }
         }
-        match self.replay(current, cx) {
+        let again = self.replay(current, cx);
+        match again.filter(|again| check_ledger(&again.ledger, cx).is_ok()) {
             Some(again) => Ok((again, Way::Replay)),
             None => Err(Box::new(self)),
         }

@@ -53,6 +53,8 @@ pub struct Domains {
     peak: Usage,
     /// Where their nodes are.
     pub estates: Estates,
+    /// Bytes that all nodes take.
+    bytes: u64,
 }
 
 impl Domains {
@@ -66,6 +68,7 @@ impl Domains {
             defaults,
             peak: Usage::default(),
             estates: Estates::except(privileged),
+            bytes: 0,
         }
     }
 
@@ -195,12 +198,18 @@ impl Domains {
     /// Books a change that took effect.
     pub fn book(&mut self, ledger: &mut Ledger) {
         for (domid, Charge { nodes, bytes }) in ledger.charges() {
+            self.bytes = self.bytes.saturating_add_signed(bytes);
             self.charge(domid, Quota::Nodes, nodes);
             self.charge(domid, Quota::Memory, bytes);
         }
         for boundary in ledger.boundaries() {
             self.estates.note(boundary);
         }
+    }
+
+    /// Bytes that all nodes together take.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The most an unprivileged domain ever had of something.

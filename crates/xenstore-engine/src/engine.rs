@@ -19,6 +19,7 @@ use crate::protection::{Protection, Rank};
 use crate::quota::{Ledger, Limits, Quota};
 use crate::store::Store;
 use crate::transaction::Transaction;
+use crate::versions::Versions;
 use crate::watch::Watches;
 
 /// Requests a connection may have answered in one turn, if they all lie there.
@@ -50,6 +51,9 @@ pub struct Settings {
     /// How long others may be held back at most for the sake of a transaction that failed
     /// before; zero for no protection at all.
     pub protection_time: Duration,
+    /// Bytes of old versions of the store that may be kept for open transactions of guests,
+    /// all together.
+    pub old_versions: u64,
     /// Let every third commit fail, so that clients can be seen to try again.
     pub test_eagain: bool,
     /// Which parts of the trace are on, as `CONTROL log` shows.
@@ -66,6 +70,7 @@ impl Default for Settings {
             transaction_requests: 4096,
             transaction_time: Duration::from_mins(10),
             protection_time: Duration::from_millis(500),
+            old_versions: 64 << 20,
             test_eagain: false,
             trace: BTreeSet::from([TraceSwitch::Objects, TraceSwitch::Io]),
         }
@@ -101,6 +106,7 @@ pub struct Engine {
     /// When which transaction will have been open for too long.
     pub(crate) expiries: BTreeSet<(Duration, ConnectionId, u32)>,
     pub(crate) protection: Protection,
+    pub(crate) versions: Versions,
     /// Connections that were woken and wait to be given a turn.
     pub(crate) ready: Vec<ConnectionId>,
     /// The time, as far as it is known.
@@ -155,6 +161,7 @@ impl Engine {
             transaction_time: settings.transaction_time,
             expiries: BTreeSet::new(),
             protection: Protection::new(settings.protection_time),
+            versions: Versions::new(settings.old_versions),
             ready: Vec::new(),
             now: Duration::ZERO,
             commits_until_failure: settings.test_eagain.then_some(2),
@@ -227,11 +234,11 @@ impl Engine {
         };
         let caller = connection.caller;
         let domid = caller.domid;
-        let watched = connection.watched_bytes();
+        let bytes = connection.watched_bytes();
         let watches = mem::take(&mut connection.watches);
         let transactions = mem::take(&mut connection.transactions);
         if !caller.privileged {
-            let bytes = watched + transactions.values().map(Transaction::bytes).sum::<usize>();
+            let bytes = bytes + transactions.values().map(Transaction::bytes).sum::<usize>();
             self.domains.charge(domid, Quota::Watches, -signed(watches.len()));
             self.domains.charge(domid, Quota::Transactions, -signed(transactions.len()));
             self.domains.charge(domid, Quota::Memory, -signed(bytes));
@@ -241,6 +248,7 @@ impl Engine {
         }
         for (number, transaction) in transactions {
             self.expiries.remove(&(transaction.expires, id, number));
+            self.versions.unpin(transaction.since, id, number);
         }
         let now = self.now;
         self.claims(id, |protection, claim| protection.left(id, Rank::of(&caller), claim, now));
@@ -330,6 +338,7 @@ impl Engine {
         }
         self.charge_buffers(id);
         self.watch_soft_limit(id, outside.daemon);
+        self.cast_off_old();
         turn
     }
 

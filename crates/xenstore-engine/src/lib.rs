@@ -33,6 +33,7 @@
 //! | `transactions` | requests about transactions |
 //! | `transaction` | one transaction: a private copy of the store |
 //! | `commit`, `graft` | how they become everybody's |
+//! | `versions` | old versions of the store, kept for open transactions |
 //! | `protection`, `tenure`, `footprint`, `hold` | who waits so that every transaction gets through |
 //! | `acl`, `grant` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
@@ -78,6 +79,7 @@ mod tenure;
 mod transaction;
 mod transactions;
 mod value;
+mod versions;
 mod watch;
 
 pub use connection::Transport;

@@ -234,7 +234,7 @@ impl Engine {
             let owned = self.store.get(&name).is_some_and(|node| node.value().acl.owner() == domid);
             if owned && !path.is_root() && !self.keep_orphans {
                 let removed = self.store.remove(&path, &mut self.ledger, &mut self.clock);
-                self.domains.book(&mut self.ledger);
+                self.book();
                 if let Some(subtree) = removed {
                     self.tell_change(&name, &Effect::Removed(subtree), daemon);
                 }
@@ -263,7 +263,7 @@ impl Engine {
             return false;
         };
         self.store.set_acl(name, left, &mut self.ledger, &mut self.clock);
-        self.domains.book(&mut self.ledger);
+        self.book();
         true
     }
 

@@ -243,9 +243,15 @@ impl Ledger {
         }
     }
 
-    /// Bytes that what was noted takes, as far as it grows with the number of nodes changed.
-    pub fn size(&self) -> usize {
-        self.size
+    /// Bytes that nodes are to have more of by what was noted, and bytes of the note itself.
+    pub fn growth(&self) -> usize {
+        let more = self.charges.iter().filter_map(|(_, it)| usize::try_from(it.bytes).ok());
+        self.size + more.sum::<usize>()
+    }
+
+    /// Bytes that nodes have less of by what was noted.
+    pub fn shrinkage(&self) -> usize {
+        self.charges.iter().filter_map(|(_, it)| usize::try_from(-it.bytes).ok()).sum()
     }
 
     /// Takes the charges out.

@@ -24,6 +24,7 @@ use crate::outside::{Daemon, Incident, Outside};
 use crate::protection::Rank;
 use crate::quota::{Ledger, Quota};
 use crate::refusal::Refusal;
+use crate::transaction::replaced_by_path;
 use crate::value::Value;
 use crate::watch::{self, Watch};
 
@@ -269,7 +270,10 @@ impl Engine {
         }
         let (store, mut context) = self.context(caller);
         let (reply, effect) = store.execute(&operation, &mut context)?;
-        self.domains.book(&mut self.ledger);
+        if !matches!(effect, Effect::Nothing) {
+            self.versions.note(replaced_by_path(&operation.name()) + operation.size());
+        }
+        self.book();
         if let Effect::Removed(subtree) = &effect {
             self.effort += subtree.descendants().take(EFFORT_PER_TURN).count();
         }

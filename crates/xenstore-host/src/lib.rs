@@ -17,8 +17,8 @@
 //! | [`xen`] | the real one, by system calls |
 //! | `shared_memory` | memory that somebody else writes at the same time |
 //!
-//! All unsafe code of the project is here: in `shared_memory`, and in the system calls of
-//! [`xen`].
+//! All unsafe code of the project is here: in `shared_memory`, and in the calls of devices
+//! below [`xen`].
 
 #![deny(unsafe_code)]
 
@@ -28,6 +28,7 @@ pub mod ring;
 pub mod rings;
 mod shared_memory;
 pub mod sim;
+pub mod xen;
 
 pub use hypervisor::{ConnectError, DomainState, Hypervisor, NoHypervisor};
 pub use machine::Machine;

@@ -217,16 +217,15 @@ impl Rings {
         Ok(())
     }
 
-    /// Empties a ring and tells its guest that it is connected.
+    /// Empties a ring and tells its guest that it is connected. Domain 0's kernel waits for
+    /// that before it looks at its ring at all.
     fn begin(&mut self, domid: Domid) {
         if let Some(ring) = self.connected.get(&domid) {
             ring.page.restart();
             ring.page.set_field(Field::Error, 0);
-            if ring.page.field(Field::Connection) != 0 {
-                ring.page.set_field(Field::Connection, 0);
-                self.moves(domid);
-            }
+            ring.page.set_field(Field::Connection, 0);
         }
+        self.moves(domid);
     }
 
     /// Takes note that a guest is to be told that its ring moved.
