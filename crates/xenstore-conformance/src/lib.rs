@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`target`] | what is tested: something to connect to |
 //! | [`engine_target`], [`daemon_target`] | the engine by itself; a daemon on its socket |
-//! | [`daemon_process`], [`line`] | a daemon's process; a connection to its socket |
+//! | [`daemon_process`], [`mod@line`] | a daemon's process; a connection to its socket |
 //! | [`message`] | requests, well-formed or not, and what comes back |
 //! | [`recording`] | recorded conversations |
 //! | [`replay`], [`canonical`] | having them again, in a form that can be compared |

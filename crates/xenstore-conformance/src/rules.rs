@@ -260,6 +260,14 @@ rules! {
         ours: "EAGAIN for a transaction that was told of them",
         reason: "What the client was told would be told otherwise now.",
     }
+    ConnectedIsTold {
+        title: "A guest is told when its ring is connected",
+        c: "if the ring's page asked for it",
+        ocaml: "no",
+        ours: "always",
+        reason: "Domain 0's kernel does not look at its ring before it is told, and no guest \
+                 minds a look in vain.",
+    }
     BegunAnew {
         title: "INTRODUCE of a domain that is introduced begins anew in every respect",
         c: "the ring is emptied; the error word, half a request and the decision not to serve \

@@ -9,8 +9,8 @@ use xenstore_wire::MessageType;
 
 use super::json::outcome;
 use super::recording::{Action, Outcome, Scenario, Step};
-use crate::recording::Malformed;
 use crate::recording::json::{Found, number, string};
+use crate::recording::{Answer, Malformed};
 use crate::rules::Rule;
 
 /// What comes of a step with us, and why.
@@ -75,10 +75,11 @@ impl Exceptions {
             Some(Ours::Own(outcome)) => Some(outcome.as_ref().clone()),
         };
         let mut outcome = recorded?;
-        let order = reorder(&step.action, &mut outcome);
+        let general = reorder(&step.action, &mut outcome)
+            .or_else(|| tell_connected(&step.action, &mut outcome));
         Some(Expected {
             outcome,
-            rule: exception.map(|exception| exception.rule).or(order),
+            rule: exception.map(|exception| exception.rule).or(general),
             as_oxenstored: matches!(exception, Some(Exception { ours: Ours::AsOxenstored, .. })),
         })
     }
@@ -132,4 +133,13 @@ fn reorder(action: &Action, outcome: &mut Outcome) -> Option<Rule> {
     };
     let moved = std::mem::replace(&mut outcome.before, before) != before;
     moved.then_some(rule)
+}
+
+/// The rule that whoever is introduced is told needs no table either.
+fn tell_connected(action: &Action, outcome: &mut Outcome) -> Option<Rule> {
+    let Action::Introduce { domid, .. } = action else { return None };
+    let Answer::Granted(_) = outcome.answer else { return None };
+    let lanes = outcome.rings.get_mut(domid)?.lanes.as_mut()?;
+    let told = std::mem::replace(&mut lanes.notified, true);
+    (!told).then_some(Rule::ConnectedIsTold)
 }

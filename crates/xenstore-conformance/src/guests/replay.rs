@@ -6,19 +6,15 @@ use std::path::Path;
 
 use xenstore_host::ring::{Field, Lane};
 use xenstore_wire::text::{decimal, split_string};
-use xenstore_wire::{Domid, Features, MessageType};
+use xenstore_wire::{Domid, Features, Header, MessageType};
 
-use super::recording::{
-    Action, Ask, Deed, Event, Lanes, Message, Outcome, Ring, Scenario, Step, TOOLSTACK, Who,
-};
+use super::heard::{answer, canonical, event, kept, messages};
+use super::recording::{Action, Ask, Deed, Lanes, Outcome, Ring, Scenario, Step, TOOLSTACK, Who};
 use super::world::World;
-use crate::message::{self, Request};
+use crate::message::Request;
 use crate::recording::{Answer, Transaction};
 use crate::replay::{NO_TRANSACTION, replace};
 use crate::target::Heard;
-
-/// What stands for the generation of a node in recordings.
-const GENERATION: &[u8] = b"<gen>";
 
 /// Plays a scenario to a daemon of its own: one outcome for each step.
 pub fn play(program: &Path, scenario: &Scenario) -> io::Result<Vec<Outcome>> {
@@ -112,7 +108,7 @@ impl Replay {
         recorded: Option<&Outcome>,
         outcome: &mut Outcome,
     ) -> io::Result<()> {
-        let request = self.send(ask, &ask.payload)?;
+        let marks = self.send(ask, &ask.payload)?;
         self.world.settle()?;
         let mut events = Vec::new();
         outcome.answer = Answer::Silence;
@@ -127,7 +123,8 @@ impl Replay {
             if message.is_event() {
                 events.push(event(&message)?);
             } else if outcome.answer == Answer::Silence {
-                outcome.late = message.header.request_id != request;
+                let Header { request_id, transaction_id, .. } = message.header;
+                outcome.late = (request_id, transaction_id) != marks;
                 outcome.before = events.len();
                 outcome.answer = answer(ask.kind, &message)?;
             } else {
@@ -227,12 +224,13 @@ impl Replay {
         Ok(())
     }
 
-    /// Sends a request; its id.
-    fn send(&mut self, ask: &Ask, payload: &[u8]) -> io::Result<u32> {
+    /// Sends a request; its id and its transaction's, which come back with the reply.
+    fn send(&mut self, ask: &Ask, payload: &[u8]) -> io::Result<(u32, u32)> {
         let request = self.encode(ask, payload);
-        let (id, bytes) = (request.request_id, request.encode());
+        let marks = (request.request_id, request.transaction_id);
+        let bytes = request.encode();
         self.world.send(ask.who, &bytes)?;
-        Ok(id)
+        Ok(marks)
     }
 
     fn encode<'p>(&mut self, ask: &Ask, payload: &'p [u8]) -> Request<'p> {
@@ -352,53 +350,5 @@ fn acts(action: &Action) -> Option<Who> {
         Action::Ask(ask) | Action::AskOften { ask, .. } => Some(ask.who),
         Action::Ring { guest, .. } => Some(Who::Guest(*guest)),
         _ => None,
-    }
-}
-
-fn answer(kind: u32, message: &message::Message) -> io::Result<Answer> {
-    let refusal = message.header.kind == MessageType::Error.number();
-    match split_string(&message.payload) {
-        Some((name, [])) if refusal => {
-            Ok(Answer::Refused(String::from_utf8_lossy(name).into_owned()))
-        }
-        _ if message.header.kind == kind && !refusal => {
-            Ok(Answer::Granted(message.payload.clone()))
-        }
-        _ => Err(io::Error::other(format!("neither a reply nor an error: {message:?}"))),
-    }
-}
-
-fn event(message: &message::Message) -> io::Result<Event> {
-    let odd = || io::Error::other(format!("expected an event, found {message:?}"));
-    let header = message.header;
-    if header.request_id != 0 || header.transaction_id != 0 {
-        return Err(odd());
-    }
-    let (path, rest) = split_string(&message.payload).ok_or_else(odd)?;
-    let Some((token, [])) = split_string(rest) else { return Err(odd()) };
-    Ok(Event { path: path.to_vec(), token: token.to_vec() })
-}
-
-fn messages(heard: Vec<Heard>) -> io::Result<Vec<Message>> {
-    let message = |heard| match heard {
-        Heard::Message(message) => Ok(kept(message)),
-        Heard::Closed => Err(io::Error::other("a ring has no end")),
-    };
-    heard.into_iter().map(message).collect()
-}
-
-fn kept(message: message::Message) -> Message {
-    Message { kind: message.header.kind, payload: message.payload }
-}
-
-/// The payload of a reply in the form of the recording.
-fn canonical(kind: u32, payload: &[u8]) -> Vec<u8> {
-    match MessageType::from_number(kind) {
-        Some(MessageType::DirectoryPart) => match split_string(payload) {
-            Some((_, names)) => [GENERATION, b"\0", names].concat(),
-            None => payload.to_vec(),
-        },
-        Some(MessageType::Control) => crate::canonical::control(payload),
-        _ => payload.to_vec(),
     }
 }
