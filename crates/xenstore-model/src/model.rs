@@ -189,6 +189,11 @@ impl Model {
         self.clients[asked.client].known.get_or_insert(latest);
     }
 
+    /// A request that waited, if one did, is answered.
+    pub fn waits_no_more(&mut self, client: usize) {
+        self.clients[client].known = None;
+    }
+
     /// The model in which the transaction of a request has just been moved to the store as it
     /// is now. That may happen to one that is protected, if all its answers still hold.
     pub fn moved(&self, asked: &Asked, hypervisor: &mut dyn Hypervisor) -> Option<Self> {
@@ -216,7 +221,7 @@ impl Model {
     pub fn answer(&mut self, asked: &Asked, hypervisor: &mut dyn Hypervisor) {
         let Asked { client, transaction, ref request, .. } = *asked;
         let outcome = self.decide(asked, hypervisor);
-        self.clients[client].known = None;
+        self.waits_no_more(client);
         self.note_peaks();
         let (kind, payload, then) = match outcome {
             Ok((payload, then)) => (request.kind(), payload, then),
