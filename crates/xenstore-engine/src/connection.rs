@@ -22,7 +22,7 @@ pub enum Transport {
     Ring,
 }
 
-/// What waits for a client or was sent by it.
+/// What waits for a client or was sent by it, and what is kept of transactions it lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Buffers {
     /// Bytes of memory it takes.
@@ -103,7 +103,7 @@ impl Connection {
     /// What waits.
     pub fn buffers(&self) -> Buffers {
         let held = self.held.as_ref().map_or(0, |held| held.payload.len());
-        let bytes = self.inbox.memory() + self.outbox.weight() + held;
+        let bytes = self.inbox.memory() + self.outbox.weight() + held + self.claim.bytes();
         Buffers { bytes, replies: self.outbox.unsent_replies() }
     }
 

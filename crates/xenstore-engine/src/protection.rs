@@ -67,6 +67,11 @@ impl Claim {
         *self = Self { rests_until: self.rests_until, ..Self::default() };
     }
 
+    /// Bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.footprint.bytes()
+    }
+
     /// A transaction ended otherwise than by being lost.
     pub fn rest(&mut self) {
         if self.owed == 0 {

@@ -283,9 +283,12 @@ impl Engine {
             self.versions.note(replaced_by_path(&operation.name()) + operation.size());
         }
         self.book();
-        if let Effect::Removed(subtree) = &effect {
-            self.effort += subtree.descendants().take(EFFORT_PER_TURN).count();
-        }
+        self.effort += match &effect {
+            Effect::Removed(subtree) => subtree.descendants().take(EFFORT_PER_TURN).count(),
+            // It may have been made with all above it.
+            Effect::Created => operation.name().components().count() / 8,
+            _ => 0,
+        };
         let then = match effect {
             Effect::Nothing => Then::Nothing,
             effect => Then::Tell(operation.name(), effect),
