@@ -11,7 +11,7 @@ pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         unsafe extern "C" {
-            /// `int malloc_trim(size_t pad)`, see malloc_trim(3).
+            /// `int malloc_trim(size_t pad)`, see `malloc_trim`(3).
             fn malloc_trim(pad: usize) -> std::ffi::c_int;
         }
         // SAFETY: the declaration is that of the library, which may be called at any time;
