@@ -21,7 +21,7 @@ use crate::quota::{Charge, Quota};
 impl Engine {
     /// Books a change of the store that took effect.
     pub(crate) fn book(&mut self) {
-        self.versions.note(self.ledger.shrinkage());
+        self.versions.note(|| self.ledger.shrinkage());
         self.domains.book(&mut self.ledger);
     }
 

@@ -24,7 +24,7 @@ pub fn check_nodes(more: usize, cx: &Context<'_>) -> Result<(), Refusal> {
 /// Whether a domain's nodes may take so many bytes more. Who is privileged may have
 /// everything, for others too.
 pub fn check_memory(owner: Domid, more: i64, cx: &Context<'_>) -> Result<(), Refusal> {
-    if more <= 0 {
+    if more <= 0 || cx.caller.privileged {
         return Ok(());
     }
     // What a transaction has made so far is part of what its domain has already.
@@ -34,6 +34,9 @@ pub fn check_memory(owner: Domid, more: i64, cx: &Context<'_>) -> Result<(), Ref
 
 /// Whether domains may have what was noted for them, all of it together.
 pub fn check_ledger(ledger: &Ledger, cx: &Context<'_>) -> Result<(), Refusal> {
+    if cx.caller.privileged {
+        return Ok(());
+    }
     ledger.charged().filter(|(_, charge)| charge.bytes > 0).try_for_each(|(owner, charge)| {
         let used = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(charge.bytes);
         cx.domains.check_of(owner, &cx.caller, Quota::Memory, used)

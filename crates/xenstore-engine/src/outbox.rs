@@ -51,8 +51,10 @@ pub struct Outbox {
     /// Encoded messages; the first `sent` bytes are gone already.
     ready: Vec<u8>,
     sent: usize,
-    /// Where in `ready` each reply ends that is not sent whole.
-    replies: VecDeque<usize>,
+    /// Where in `ready` the first message begins that is not sent whole.
+    begun: usize,
+    /// How many replies from there on.
+    replies: usize,
     /// How many replies may be unsent before further requests wait; 0 for any number.
     most_replies: usize,
     /// How much of `ready` the client was offered before; what of that is not sent it
@@ -98,7 +100,7 @@ impl Outbox {
     pub fn is_congested(&self) -> bool {
         !self.backlog.is_empty()
             || self.ready.len() - self.sent > READY_LIMIT
-            || (self.most_replies > 0 && self.replies.len() >= self.most_replies)
+            || (self.most_replies > 0 && self.replies >= self.most_replies)
     }
 
     /// Sets how many replies may be unsent before further requests wait; 0 for any number.
@@ -108,12 +110,12 @@ impl Outbox {
 
     /// How many replies are not sent whole.
     pub fn unsent_replies(&self) -> usize {
-        self.replies.len() + self.waiting_replies
+        self.replies + self.waiting_replies
     }
 
     /// Bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        self.ready.capacity() + self.replies.capacity() * size_of::<usize>() + self.backlog_bytes
+        self.ready.capacity() + self.backlog_bytes
     }
 
     /// Whether the client left something lying that it could have taken: its events are
@@ -135,23 +137,20 @@ impl Outbox {
     /// Takes note that so many of [`bytes`](Self::bytes) were sent.
     pub fn consume(&mut self, count: usize) {
         self.sent += count;
-        while self.replies.front().is_some_and(|&end| end <= self.sent) {
-            self.replies.pop_front();
-        }
         if self.sent < self.ready.len() {
+            self.pass_messages();
             // Somebody who always leaves a little lying must not make it grow.
-            if self.sent >= READY_LIMIT {
-                self.ready.drain(..self.sent);
-                self.offered = self.offered.saturating_sub(self.sent);
-                self.replies.iter_mut().for_each(|end| *end -= self.sent);
-                self.sent = 0;
+            if self.begun >= READY_LIMIT {
+                self.ready.drain(..self.begun);
+                self.offered = self.offered.saturating_sub(self.begun);
+                self.sent -= self.begun;
+                self.begun = 0;
             }
             return;
         }
         // An idle connection holds no memory.
         self.ready = Vec::new();
-        self.replies = VecDeque::new();
-        (self.sent, self.offered) = (0, 0);
+        (self.sent, self.offered, self.begun, self.replies) = (0, 0, 0, 0);
         while self.ready.len() <= READY_LIMIT
             && let Some(waiting) = self.backlog.pop_front()
         {
@@ -161,6 +160,19 @@ impl Outbox {
             self.backlog = VecDeque::new();
             self.twins = HashSet::new();
             self.collapsed = HashSet::new();
+        }
+    }
+
+    /// Goes past the messages that are sent whole.
+    fn pass_messages(&mut self) {
+        let rest = |outbox: &Self| outbox.ready.get(outbox.begun..).and_then(Header::decode);
+        while let Some(header) = rest(self) {
+            let end = self.begun + Header::SIZE + header.length as usize;
+            if end > self.sent {
+                return;
+            }
+            self.begun = end;
+            self.replies -= usize::from(header.kind != MessageType::WatchEvent.number());
         }
     }
 
@@ -177,7 +189,7 @@ impl Outbox {
             Some((_, Kind::Counted)) => {}
             None => {
                 self.waiting_replies -= 1;
-                self.replies.push_back(self.ready.len());
+                self.replies += 1;
             }
         }
     }
@@ -193,9 +205,7 @@ impl Outbox {
     ) -> bool {
         if self.backlog.is_empty() {
             let fits = encode(&mut self.ready, kind, request_id, transaction_id, &[payload]);
-            if fits {
-                self.replies.push_back(self.ready.len());
-            }
+            self.replies += usize::from(fits);
             return fits;
         }
         let mut message = Vec::new();

@@ -280,7 +280,7 @@ impl Engine {
         let (store, mut context) = self.context(caller);
         let (reply, effect) = store.execute(&operation, &mut context)?;
         if !matches!(effect, Effect::Nothing) {
-            self.versions.note(replaced_by_path(&operation.name()) + operation.size());
+            self.versions.note(|| replaced_by_path(&operation.name()) + operation.size());
         }
         self.book();
         self.effort += match &effect {

@@ -116,7 +116,7 @@ impl Engine {
             Ok(committed) => {
                 self.claims(id, |_, claim| claim.rest());
                 let places = committed.changes.iter().map(|change| &change.name);
-                self.versions.note(places.map(replaced_by_path).sum());
+                self.versions.note(|| places.map(replaced_by_path).sum());
                 self.book();
                 let incident = Incident::Committed { merged: committed.way != Way::Install };
                 self.observe(id, number, outside.daemon, &incident);

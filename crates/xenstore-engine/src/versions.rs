@@ -36,9 +36,12 @@ impl Versions {
         Self { replaced: 0, next_look: 0, pins: BTreeSet::new(), most }
     }
 
-    /// Takes note that so many bytes were replaced.
-    pub fn note(&mut self, bytes: usize) {
-        self.replaced += bytes as u64;
+    /// Takes note that so many bytes were replaced. They are counted only while somebody
+    /// keeps them: most of the time nobody does.
+    pub fn note(&mut self, bytes: impl FnOnce() -> usize) {
+        if !self.pins.is_empty() {
+            self.replaced += bytes() as u64;
+        }
     }
 
     /// Takes note that a guest's transaction keeps the store as it is now. What is returned
@@ -104,7 +107,7 @@ mod tests {
         let mut versions = Versions::new(2 * SIZE);
         versions.pin(id(1), 1);
         for _ in 0..100 {
-            versions.note(1 << 20);
+            versions.note(|| 1 << 20);
             assert_eq!(versions.overdue(SIZE), []);
         }
     }
@@ -114,11 +117,11 @@ mod tests {
         let mut versions = Versions::new(2 * SIZE);
         for slot in 0..3 {
             versions.pin(id(slot), 1);
-            versions.note(1 << 20);
+            versions.note(|| 1 << 20);
         }
         assert_eq!(versions.overdue(SIZE), [(id(0), 1)]);
         versions.pin(id(0), 1);
-        versions.note(1 << 20);
+        versions.note(|| 1 << 20);
         assert_eq!(versions.overdue(SIZE), [(id(1), 1)]);
     }
 
@@ -127,7 +130,7 @@ mod tests {
         let mut versions = Versions::new(SIZE);
         let since = versions.pin(id(1), 1);
         versions.unpin(since, id(1), 1);
-        versions.note(10 << 20);
+        versions.note(|| 10 << 20);
         assert_eq!(versions.overdue(SIZE), []);
     }
 }
