@@ -50,7 +50,7 @@ impl<T> DomidMap<T> {
 
     /// All domains of which something is known, by number.
     pub fn iter(&self) -> impl Iterator<Item = (Domid, &T)> {
-        (0..).map(Domid::new).zip(&self.places).filter_map(|(domid, place)| {
+        (0..=u16::MAX).map(Domid::new).zip(&self.places).filter_map(|(domid, place)| {
             let value = place.as_deref()?;
             Some((domid, value))
         })
