@@ -27,8 +27,9 @@ pub fn check_memory(owner: Domid, more: i64, cx: &Context<'_>) -> Result<(), Ref
     if more <= 0 || cx.caller.privileged {
         return Ok(());
     }
-    // What a transaction made before is in its record, which its domain is charged for.
-    let wanted = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(more);
+    // What a transaction made before is in its record, which its own domain is charged for.
+    let noted = if owner == cx.caller.domid { 0 } else { cx.ledger.of(owner).bytes };
+    let wanted = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(noted + more);
     cx.domains.check_of(owner, &cx.caller, Quota::Memory, wanted)
 }
 

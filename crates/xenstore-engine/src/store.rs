@@ -309,7 +309,11 @@ impl Store {
             let (before, above) = (&node.value().acl, self.acl_above(path));
             ledger.note_boundaries(estates::at(path, before, above, false));
             ledger.note_boundaries(estates::at(path, &acl, above, true));
-            ledger.note_boundaries(estates::below(path, node, before, &acl));
+            // Most lists set concern the same domains as before.
+            if before.adds_to(&acl) || acl.adds_to(before) {
+                ledger.note_work(node.child_count());
+                ledger.note_boundaries(estates::below(path, node, before, &acl));
+            }
         }
         self.change(name, ledger, clock, |data| data.acl = acl);
     }
