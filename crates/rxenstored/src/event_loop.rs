@@ -33,6 +33,7 @@ use crate::logging::Logging;
 use crate::services::Services;
 use crate::signals::{Signal, Signals};
 use crate::socket::Listener;
+use crate::thrift::Thrift;
 
 /// Events taken from the kernel at a time. It hands out ready descriptors in turn, so
 /// a bound here is fair.
@@ -120,6 +121,7 @@ pub struct EventLoop {
     time: EngineTime,
     /// Connections with requests, in the order of their turns.
     line: Line,
+    thrift: Thrift,
 }
 
 impl EventLoop {
@@ -142,6 +144,7 @@ impl EventLoop {
             debug_dump: config.paths.debug_dump(),
             time: EngineTime::new(Instant::now()),
             line: Line::default(),
+            thrift: Thrift::new(Instant::now()),
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
             let data = epoll::EventData::new_u64(token.data());
@@ -194,7 +197,7 @@ impl EventLoop {
         self.time.served(Instant::now());
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         let most = if self.line.is_empty() {
-            pause.into_iter().chain(deadline).min()
+            pause.into_iter().chain(deadline).chain(self.thrift.idle()).min()
         } else {
             Some(Duration::ZERO)
         };
@@ -329,8 +332,19 @@ impl EventLoop {
 
     /// Learns what became of domains.
     fn hear_news(&mut self) {
-        let changed = self.guests.changed().unwrap_or_else(|| self.engine.known_domains());
-        for domid in changed {
+        while let Some(changed) = self.guests.changed() {
+            if changed.is_empty() {
+                return;
+            }
+            self.domains_changed(&changed);
+        }
+        // It is not said which.
+        self.domains_changed(&self.engine.known_domains());
+    }
+
+    fn domains_changed(&mut self, domains: &[Domid]) {
+        self.thrift.somebody_left();
+        for &domid in domains {
             self.with_outside(|engine, outside| engine.domain_changed(domid, outside));
         }
     }
@@ -367,7 +381,7 @@ impl EventLoop {
     /// One turn for everybody in line.
     fn give_turns(&mut self) {
         for _ in 0..self.line.len() {
-            let Some(id) = self.line.next() else {
+            let Some(id) = self.line.take_first() else {
                 return;
             };
             match self.engine.ring_of(id) {
@@ -441,6 +455,7 @@ impl EventLoop {
     fn drop_client(&mut self, id: ConnectionId) {
         self.clients.remove(id);
         self.engine.disconnect(id, &mut self.services);
+        self.thrift.somebody_left();
         self.door.client_left(&self.epoll);
     }
 }

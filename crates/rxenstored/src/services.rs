@@ -102,6 +102,14 @@ impl Daemon for Services {
         }
     }
 
+    fn soft_limit(&mut self, domid: Domid, used: u64, limit: u32, over: bool) {
+        if let Some(suppressed) = self.limit_messages.check((domid, "soft-memory"), Instant::now())
+        {
+            let what = if over { "soft memory limit exceeded" } else { "soft memory limit kept" };
+            tracing::warn!(domid = domid.get(), used, limit, suppressed, "{what}");
+        }
+    }
+
     fn held_back(&mut self, held: Domid, holder: Domid) {
         if let Some(suppressed) = self.limit_messages.check((held, "held back"), Instant::now()) {
             let (domid, holder) = (held.get(), holder.get());

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 use xenstore_wire::{Errno, Name, Path};
 
+use crate::charges::check_ledger;
 use crate::context::Context;
 use crate::operation::Operation;
 use crate::quota::{Ledger, Quota};
@@ -92,6 +93,7 @@ pub fn graft(
     for (_, top) in made {
         grafted.put(&top, work, &mut ledger, cx.clock);
     }
+    check_ledger(&ledger, cx).ok()?;
     Some((grafted, ledger))
 }
 

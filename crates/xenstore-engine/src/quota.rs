@@ -1,8 +1,12 @@
 //! How much a domain may have, and how much it has.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 
-use xenstore_wire::Domid;
+use xenstore_wire::{Domid, Path};
+
+use crate::estates::Boundary;
 
 macro_rules! quotas {
     ($($variant:ident $name:literal $default:literal $meaning:literal)*) => {
@@ -173,6 +177,13 @@ pub struct Charge {
     pub bytes: i64,
 }
 
+impl std::ops::AddAssign for Charge {
+    fn add_assign(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.bytes += other.bytes;
+    }
+}
+
 impl std::ops::Neg for Charge {
     type Output = Self;
 
@@ -182,40 +193,99 @@ impl std::ops::Neg for Charge {
 }
 
 /// What a request, or a whole transaction, does to the accounts of the domains
-/// whose nodes it changes. It is booked when the change takes effect.
+/// whose nodes it changes, and to where those nodes are. It is booked when the change
+/// takes effect.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Vec<(Domid, Charge)>);
+pub struct Ledger {
+    charges: Vec<(Domid, Charge)>,
+    /// What begins (or begins no more) where; of each place the last word.
+    boundaries: BTreeMap<(Domid, Path), bool>,
+    /// Bytes the boundaries take.
+    size: usize,
+    /// Nodes looked at to find them, and boundaries noted.
+    work: usize,
+}
 
 impl Ledger {
     /// Notes a charge.
     pub fn note(&mut self, domid: Domid, charge: Charge) {
-        let slot = match self.0.binary_search_by_key(&domid, |&(domid, _)| domid) {
+        let slot = match self.charges.binary_search_by_key(&domid, |&(domid, _)| domid) {
             Ok(slot) => slot,
             Err(slot) => {
-                self.0.insert(slot, (domid, Charge::default()));
+                self.charges.insert(slot, (domid, Charge::default()));
                 slot
             }
         };
-        if let Some((_, sum)) = self.0.get_mut(slot) {
-            sum.nodes += charge.nodes;
-            sum.bytes += charge.bytes;
+        if let Some((_, sum)) = self.charges.get_mut(slot) {
+            *sum += charge;
         }
     }
 
     /// What was noted for a domain.
     pub fn of(&self, domid: Domid) -> Charge {
-        self.0
+        self.charges
             .binary_search_by_key(&domid, |&(domid, _)| domid)
             .ok()
-            .and_then(|slot| self.0.get(slot))
+            .and_then(|slot| self.charges.get(slot))
             .map_or_else(Charge::default, |&(_, charge)| charge)
     }
 
-    /// Takes everything out.
-    pub fn drain(&mut self) -> impl Iterator<Item = (Domid, Charge)> {
-        self.0.drain(..)
+    /// What was noted for everybody.
+    pub fn charged(&self) -> impl Iterator<Item = (Domid, Charge)> {
+        self.charges.iter().copied()
+    }
+
+    /// Notes where what concerns domains begins, or begins no more.
+    pub fn note_boundaries(&mut self, boundaries: impl IntoIterator<Item = Boundary>) {
+        for Boundary { domid, place, begins } in boundaries {
+            self.work += 1;
+            let size = BOUNDARY_OVERHEAD + place.as_str().len();
+            if self.boundaries.insert((domid, place), begins).is_none() {
+                self.size += size;
+            }
+        }
+    }
+
+    /// Notes that so many nodes were looked at.
+    pub fn note_work(&mut self, nodes: usize) {
+        self.work += nodes;
+    }
+
+    /// The work it was to find what was noted, in nodes, since this was last asked.
+    pub fn take_work(&mut self) -> usize {
+        mem::take(&mut self.work)
+    }
+
+    /// The same, without forgetting it.
+    pub fn work(&self) -> usize {
+        self.work
+    }
+
+    /// Bytes of memory that what was noted takes, as far as it grows with the nodes changed.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Bytes that nodes have less of by what was noted.
+    pub fn shrinkage(&self) -> usize {
+        self.charges.iter().filter_map(|(_, it)| usize::try_from(-it.bytes).ok()).sum()
+    }
+
+    /// Takes the charges out.
+    pub fn charges(&mut self) -> impl Iterator<Item = (Domid, Charge)> {
+        self.charges.drain(..)
+    }
+
+    /// Takes the boundaries out.
+    pub fn boundaries(&mut self) -> impl Iterator<Item = Boundary> + use<> {
+        self.size = 0;
+        let boundaries = mem::take(&mut self.boundaries).into_iter();
+        boundaries.map(|((domid, place), begins)| Boundary { domid, place, begins })
     }
 }
+
+/// Bytes that a boundary takes beside its path.
+const BOUNDARY_OVERHEAD: usize = 96;
 
 #[cfg(test)]
 mod tests {
@@ -255,6 +325,6 @@ mod tests {
         }
         assert_eq!(ledger.of(Domid::new(5)), Charge { nodes: -3, bytes: 20 });
         assert_eq!(ledger.of(Domid::new(4)), Charge::default());
-        assert_eq!(ledger.drain().count(), 2);
+        assert_eq!(ledger.charges().count(), 2);
     }
 }

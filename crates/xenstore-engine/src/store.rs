@@ -10,8 +10,10 @@ use xenstore_wire::path::Components;
 use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Special};
 
 use crate::acl::{Acl, Caller, Entry, Right};
-use crate::charges::{charge_all, charge_of, check_new_sizes, check_nodes, check_size, signed};
+use crate::charges::{charge_all, charge_of, entries_cost, signed};
+use crate::charges::{check_memory, check_new_sizes, check_nodes, check_size};
 use crate::context::{Clock, Context};
+use crate::estates;
 use crate::grant::Grant;
 use crate::listing::child_list;
 use crate::node::NodeData;
@@ -171,6 +173,7 @@ impl Store {
                 check_size(node, acl.count(), value.len(), 0, cx)?;
                 // Not by `set_value`: here it is known what stays the same.
                 let bytes = signed(value.len()) - signed(old.len());
+                check_memory(acl.owner(), bytes, cx)?;
                 cx.ledger.note(acl.owner(), Charge { nodes: 0, bytes });
                 let generation = cx.clock.tick();
                 self.nodes
@@ -213,12 +216,22 @@ impl Store {
 
         let above = path.as_str().len() - names.iter().map(|name| name.len() + 1).sum::<usize>();
         let mut length = above;
-        let mut made = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
+        let mut cost = Charge::default();
+        for name in &names {
             length += name.len() + 1;
-            let value = if index + 1 == names.len() { value.clone() } else { Value::EMPTY };
-            cx.ledger.note(acl.owner(), charge_of(&acl, &value, length, name));
-            made.push(NodeData { acl: acl.clone(), value });
+            cost += charge_of(&acl, &Value::EMPTY, length, name);
+        }
+        cost.bytes += signed(value.len());
+        check_memory(acl.owner(), cost.bytes, cx)?;
+        cx.ledger.note(acl.owner(), cost);
+        let mut made = vec![NodeData { acl: acl.clone(), value: Value::EMPTY }; names.len()];
+        if let Some(last) = made.last_mut() {
+            last.value = value.clone();
+        }
+        let above = &nearest.value().acl;
+        if acl.adds_to(above) {
+            let depth = path.components().count() + 1 - names.len();
+            cx.ledger.note_boundaries(estates::at(&path.prefix(depth), &acl, Some(above), true));
         }
         // Just found missing, and one value for each: this cannot fail.
         let _ = self.nodes.grow(path.components(), made, cx.clock.tick());
@@ -257,7 +270,14 @@ impl Store {
     ) -> Option<Subtree<NodeData>> {
         let removed = self.nodes.remove(path.components(), clock.tick())?;
         charge_all(&removed, path, ledger, |charge| -charge);
+        ledger.note_boundaries(estates::within(path, &removed, self.acl_above(path), false));
         Some(removed)
+    }
+
+    /// The list of the node above a path.
+    fn acl_above(&self, path: &Path) -> Option<&Acl> {
+        let above = path.components().count().checked_sub(1)?;
+        self.nodes.get(path.components().take(above)).map(|node| &node.value().acl)
     }
 
     fn set_perms(
@@ -275,6 +295,7 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
+        check_memory(acl.owner(), entries_cost(acl.count()) - entries_cost(before.count()), cx)?;
         self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
     }
@@ -282,6 +303,18 @@ impl Store {
     /// Sets the permission list of a node there is, whoever asks, and charges who owns it
     /// then.
     pub fn set_acl(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
+        if let Name::Node(path) = name
+            && let Some(node) = self.nodes.get(path.components())
+        {
+            let (before, above) = (&node.value().acl, self.acl_above(path));
+            ledger.note_boundaries(estates::at(path, before, above, false));
+            ledger.note_boundaries(estates::at(path, &acl, above, true));
+            // Most lists set concern the same domains as before.
+            if before.adds_to(&acl) || acl.adds_to(before) {
+                ledger.note_work(node.child_count());
+                ledger.note_boundaries(estates::below(path, node, before, &acl));
+            }
+        }
         self.change(name, ledger, clock, |data| data.acl = acl);
     }
 
@@ -327,12 +360,16 @@ impl Store {
             return;
         };
         charge_all(&subtree, path, ledger, |charge| charge);
+        ledger.note_boundaries(estates::within(path, &subtree, self.acl_above(path), true));
         let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
     }
 
-    /// What every domain owns, counted anew: for checks.
+    /// What every domain owns and where, counted anew: for checks.
     pub fn recount(&self) -> Ledger {
         let mut ledger = Ledger::default();
+        if let Some(all) = self.nodes.subtree([]) {
+            ledger.note_boundaries(estates::within(&Path::root(), &all, None, true));
+        }
         for (tree, prefix) in [(&self.nodes, "/"), (&self.specials, "")] {
             let mut walk = tree.root().top_down().under(prefix);
             while let Some((path, node)) = walk.step() {

@@ -6,12 +6,12 @@
 //! channels report again. Nothing a guest does to its page can do more than have its own
 //! ring given up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
 
-use xenstore_wire::{Domid, Features};
+use xenstore_wire::{Domid, DomidMap, Features};
 
 use crate::hypervisor::{ConnectError, DomainState, Hypervisor};
 use crate::machine::{Machine, Port};
@@ -20,7 +20,7 @@ use crate::ring::{BadIndices, Field, Lane, RingError, RingPage};
 /// The rings of a machine.
 pub struct Rings {
     machine: Box<dyn Machine>,
-    connected: BTreeMap<Domid, Ring>,
+    connected: DomidMap<Ring>,
     /// Whose event channel a port is.
     ports: HashMap<Port, Domid>,
     /// Ports that fired and are not reported until they are unmasked.
@@ -54,7 +54,7 @@ impl Rings {
     pub fn new(machine: Box<dyn Machine>) -> Self {
         Self {
             machine,
-            connected: BTreeMap::new(),
+            connected: DomidMap::new(),
             ports: HashMap::new(),
             masked: Vec::new(),
             moved: Vec::new(),
@@ -84,7 +84,7 @@ impl Rings {
     pub fn flush(&mut self) -> io::Result<()> {
         let mut outcome = Ok(());
         for domid in mem::take(&mut self.moved) {
-            if let Some(ring) = self.connected.get_mut(&domid)
+            if let Some(ring) = self.connected.get_mut(domid)
                 && mem::take(&mut ring.moved)
                 && let Some(port) = ring.port
             {
@@ -113,7 +113,7 @@ impl Rings {
 
     /// Whether a guest asks for its ring to be reset, and may.
     pub fn asks_for_reset(&self, domid: Domid) -> bool {
-        self.connected.get(&domid).is_some_and(|ring| {
+        self.connected.get(domid).is_some_and(|ring| {
             ring.features.contains(Features::RECONNECTION)
                 && ring.page.field(Field::Connection) != 0
         })
@@ -121,7 +121,7 @@ impl Rings {
 
     /// Resets a ring as its guest asked for: it is empty, and the guest is told.
     pub fn reset(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get(&domid) {
+        if let Some(ring) = self.connected.get(domid) {
             ring.page.wipe();
             ring.page.set_field(Field::Error, 0);
             ring.page.set_field(Field::Connection, 0);
@@ -135,7 +135,7 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn read(&mut self, domid: Domid, buffer: &mut [u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(&domid) else {
+        let Some(ring) = self.connected.get(domid) else {
             return Ok(0);
         };
         let count = ring.page.take(Lane::Requests, buffer)?;
@@ -151,7 +151,7 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn write(&mut self, domid: Domid, bytes: &[u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(&domid) else {
+        let Some(ring) = self.connected.get(domid) else {
             return Ok(0);
         };
         let count = ring.page.put(Lane::Responses, bytes)?;
@@ -164,12 +164,12 @@ impl Rings {
     /// Whether a guest has sent bytes that were not read. One with senseless indices has:
     /// reading finds out.
     pub fn has_requests(&self, domid: Domid) -> bool {
-        self.connected.get(&domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
+        self.connected.get(domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
     }
 
     /// Tells a guest why its ring is not served any more, if it was offered to be told.
     pub fn give_up(&mut self, domid: Domid, error: RingError) {
-        if let Some(ring) = self.connected.get(&domid)
+        if let Some(ring) = self.connected.get(domid)
             && ring.features.contains(Features::ERROR_FIELD)
         {
             ring.page.set_field(Field::Error, error as u32);
@@ -217,21 +217,20 @@ impl Rings {
         Ok(())
     }
 
-    /// Empties a ring and tells its guest that it is connected.
+    /// Empties a ring and tells its guest that it is connected. Domain 0's kernel waits for
+    /// that before it looks at its ring at all.
     fn begin(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get(&domid) {
+        if let Some(ring) = self.connected.get(domid) {
             ring.page.restart();
             ring.page.set_field(Field::Error, 0);
-            if ring.page.field(Field::Connection) != 0 {
-                ring.page.set_field(Field::Connection, 0);
-                self.moves(domid);
-            }
+            ring.page.set_field(Field::Connection, 0);
         }
+        self.moves(domid);
     }
 
     /// Takes note that a guest is to be told that its ring moved.
     fn moves(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get_mut(&domid)
+        if let Some(ring) = self.connected.get_mut(domid)
             && !mem::replace(&mut ring.moved, true)
         {
             self.moved.push(domid);
@@ -245,7 +244,7 @@ impl Hypervisor for Rings {
     }
 
     fn connect(&mut self, domid: Domid, port: u32, features: Features) -> Result<(), ConnectError> {
-        let Some(ring) = self.connected.get_mut(&domid) else {
+        let Some(ring) = self.connected.get_mut(domid) else {
             if self.machine.domain(domid).is_none() {
                 return Err(ConnectError::NoSuchDomain(domid));
             }
@@ -267,7 +266,7 @@ impl Hypervisor for Rings {
     }
 
     fn disconnect(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.remove(&domid)
+        if let Some(ring) = self.connected.remove(domid)
             && let Some(port) = ring.port
         {
             self.ports.remove(&port);
@@ -278,6 +277,7 @@ impl Hypervisor for Rings {
 
 impl std::fmt::Debug for Rings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rings").field("domains", &self.connected.keys()).finish_non_exhaustive()
+        let domains: Vec<_> = self.connected.iter().map(|(domid, _)| domid).collect();
+        f.debug_struct("Rings").field("domains", &domains).finish_non_exhaustive()
     }
 }

@@ -126,6 +126,7 @@ impl Isolation {
         for asked in world.answered.clone() {
             let told = replies.next();
             self.follow(&asked, told, world).map_err(|wrong| format!("{asked:?}: {wrong}"))?;
+            self.serial.waits_no_more(asked.client);
         }
         if let Some(asked) = &world.put_off {
             let before = self.serial.version();

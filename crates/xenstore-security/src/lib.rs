@@ -10,7 +10,6 @@
 //! | [`world`] | a daemon, its host, its toolstack, and the guests |
 //! | [`account`] | what a domain is charged for |
 
-
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,

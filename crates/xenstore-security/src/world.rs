@@ -142,8 +142,7 @@ impl World {
         let entries: Vec<_> = entries.split(' ').collect();
         let mut entries =
             entries.into_iter().map(|entry| Permission::parse(entry.as_bytes()).unwrap());
-        let permissions =
-            Permissions { owner: entries.next().unwrap(), others: entries.collect() };
+        let permissions = Permissions { owner: entries.next().unwrap(), others: entries.collect() };
         self.toolstack.set_permissions(path, &permissions).unwrap();
     }
 

@@ -11,8 +11,10 @@ use xenstore_wire::{Domid, MessageType as T};
 /// What a toolstack does that has a domain end.
 type End = fn(&mut World, Domid);
 
-const ENDS: [(&str, End); 2] =
-    [("death", World::destroy), ("release", |world, domid| world.toolstack.release(domid).unwrap())];
+const ENDS: [(&str, End); 2] = [
+    ("death", World::destroy),
+    ("release", |world, domid| world.toolstack.release(domid).unwrap()),
+];
 
 /// Permissions named a domain by its number, and outlived it: the next domain with that
 /// number could read and write what had been shared with the one before.
