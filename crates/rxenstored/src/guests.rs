@@ -91,10 +91,11 @@ impl Guests {
         self.rings().map_or(Some(Vec::new()), Rings::changed)
     }
 
-    /// Tells the guests whose rings moved.
-    pub fn flush(&mut self) {
+    /// Tells the guests whose rings moved. Appends to `again` whose rings are to be looked at
+    /// once more.
+    pub fn flush(&mut self, again: &mut Vec<Domid>) {
         if let Some(rings) = self.rings() {
-            let flushed = rings.flush();
+            let flushed = rings.flush(again);
             complain("used", flushed);
         }
     }
