@@ -295,7 +295,8 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
-        check_memory(acl.owner(), entries_cost(acl.count()) - entries_cost(before.count()), cx)?;
+        let cost = |acl: &Acl| entries_cost(acl.count(), name.as_str().len());
+        check_memory(acl.owner(), cost(&acl) - cost(&before), cx)?;
         self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
     }
