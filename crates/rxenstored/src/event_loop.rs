@@ -404,7 +404,7 @@ impl EventLoop {
     fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
         self.guests.read(&mut self.engine, id, domid, &mut self.services);
         if self.turn(id) == Turn::Broken {
-            tracing::warn!(domid = domid.get(), "guest broke the protocol, ring given up");
+            self.services.ring_given_up(domid, &"it broke the protocol");
             // What was answered before still goes out, if it finds room.
             self.guests.write(&mut self.engine, id, domid, &mut self.services);
             let error = RingError::Protocol;

@@ -138,7 +138,7 @@ impl Guests {
         match rings.read(domid, &mut self.scratch) {
             Ok(count) => engine.receive(id, self.scratch.get(..count).unwrap_or_default()),
             Err(bad) => {
-                tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                services.ring_given_up(domid, &bad);
                 self.cut_off(engine, id, domid, RingError::Indices, services);
             }
         }
@@ -164,7 +164,7 @@ impl Guests {
                 Ok(0) => return,
                 Ok(count) => engine.sent(id, count),
                 Err(bad) => {
-                    tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                    services.ring_given_up(domid, &bad);
                     return self.cut_off(engine, id, domid, RingError::Indices, services);
                 }
             }
