@@ -27,7 +27,7 @@ pub fn check_memory(owner: Domid, more: i64, cx: &Context<'_>) -> Result<(), Ref
     if more <= 0 || cx.caller.privileged {
         return Ok(());
     }
-    // What a transaction has made so far is part of what its domain has already.
+    // What a transaction made before is in its record, which its domain is charged for.
     let wanted = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(more);
     cx.domains.check_of(owner, &cx.caller, Quota::Memory, wanted)
 }

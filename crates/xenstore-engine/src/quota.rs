@@ -243,10 +243,9 @@ impl Ledger {
         }
     }
 
-    /// Bytes that nodes are to have more of by what was noted, and bytes of the note itself.
-    pub fn growth(&self) -> usize {
-        let more = self.charges.iter().filter_map(|(_, it)| usize::try_from(it.bytes).ok());
-        self.size + more.sum::<usize>()
+    /// Bytes of memory that what was noted takes, as far as it grows with the nodes changed.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Bytes that nodes have less of by what was noted.
