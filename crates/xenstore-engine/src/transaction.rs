@@ -128,11 +128,13 @@ impl Transaction {
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let before = self.ledger.size();
+        let before = (self.ledger.size(), self.ledger.work());
         let result = self.perform(&operation, cx);
         let answer = result.clone().map_err(Refusal::errno);
-        let noted = self.ledger.size().saturating_sub(before);
-        self.bytes += room.0 + noted + answer.as_ref().map_or(0, Reply::size);
+        // Work that a commit may have to do again counts as if it took memory.
+        let work = READ_NAME * (self.ledger.work() - before.1);
+        let noted = self.ledger.size().saturating_sub(before.0);
+        self.bytes += room.0 + noted + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
     }

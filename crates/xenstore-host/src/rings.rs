@@ -10,12 +10,14 @@ use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::fence;
 
 use xenstore_wire::{Domid, DomidMap, Features};
 
 use crate::hypervisor::{ConnectError, DomainState, Hypervisor};
 use crate::machine::{Machine, Port};
-use crate::ring::{BadIndices, Field, Lane, RingError, RingPage};
+use crate::ring::{BadIndices, Field, LANE_SIZE, Lane, RingError, RingPage};
 
 /// The rings of a machine.
 pub struct Rings {
@@ -38,6 +40,16 @@ struct Ring {
     features: Features,
     /// Whether it is among those that moved.
     moved: bool,
+    /// Whether there was not room enough when it was last written to.
+    full: bool,
+}
+
+impl Ring {
+    /// Whether the guest has done something that the daemon did not see yet.
+    fn has_gone_on(&self) -> bool {
+        let requests = self.page.waiting(Lane::Requests) != Ok(0);
+        requests || (self.full && self.page.waiting(Lane::Responses) != Ok(LANE_SIZE))
+    }
 }
 
 /// What there is to do.
@@ -81,9 +93,15 @@ impl Rings {
     }
 
     /// Tells each guest whose ring moved, and has event channels report again.
-    pub fn flush(&mut self) -> io::Result<()> {
+    ///
+    /// Appends to `again` whose rings are to be looked at once more. A guest may tell us only
+    /// if it found its ring full or empty (as Linux does), and it may have looked just before
+    /// ours was moved: then neither tells the other, and both would wait for ever. So
+    /// whoever moved a ring looks again after it told so.
+    pub fn flush(&mut self, again: &mut Vec<Domid>) -> io::Result<()> {
         let mut outcome = Ok(());
-        for domid in mem::take(&mut self.moved) {
+        let moved = mem::take(&mut self.moved);
+        for &domid in &moved {
             if let Some(ring) = self.connected.get_mut(domid)
                 && mem::take(&mut ring.moved)
                 && let Some(port) = ring.port
@@ -98,6 +116,12 @@ impl Rings {
             outcome = outcome.and(self.machine.unmask(&self.masked));
             self.masked.clear();
         }
+        fence(SeqCst);
+        again.extend(
+            moved
+                .into_iter()
+                .filter(|&domid| self.connected.get(domid).is_some_and(Ring::has_gone_on)),
+        );
         outcome
     }
 
@@ -151,10 +175,11 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn write(&mut self, domid: Domid, bytes: &[u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(domid) else {
+        let Some(ring) = self.connected.get_mut(domid) else {
             return Ok(0);
         };
         let count = ring.page.put(Lane::Responses, bytes)?;
+        ring.full = count < bytes.len();
         if count > 0 {
             self.moves(domid);
         }
@@ -211,7 +236,7 @@ impl Rings {
         let bound = bound.map_err(|source| ConnectError::EventChannel { domid, port, source })?;
         self.ports.insert(bound, domid);
         page.set_field(Field::Features, features.bits());
-        let ring = Ring { page, port: Some(bound), features, moved: false };
+        let ring = Ring { page, port: Some(bound), features, moved: false, full: false };
         self.connected.insert(domid, ring);
         self.begin(domid);
         Ok(())
