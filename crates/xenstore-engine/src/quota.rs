@@ -41,7 +41,7 @@ macro_rules! quotas {
 quotas! {
     Nodes "nodes" 1000 "nodes a domain may own"
     Watches "watches" 128 "watches a domain may have registered"
-    Outstanding "outstanding" 20 "requests a domain may have unanswered"
+    Outstanding "outstanding" 20 "replies a domain may leave unread before its requests wait"
     Memory "memory" 2_621_440 "bytes of store memory a domain may use (hard limit)"
     SoftMemory "soft-memory" 2_097_152 "bytes of store memory after which to warn"
     Transactions "transactions" 10 "transactions a domain may have open"
