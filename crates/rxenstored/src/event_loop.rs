@@ -8,6 +8,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -121,6 +122,8 @@ pub struct EventLoop {
     time: EngineTime,
     /// Connections with requests, in the order of their turns.
     line: Line,
+    /// Guests whose rings may have moved while they were told.
+    look_again: Vec<Domid>,
     thrift: Thrift,
 }
 
@@ -144,6 +147,7 @@ impl EventLoop {
             debug_dump: config.paths.debug_dump(),
             time: EngineTime::new(Instant::now()),
             line: Line::default(),
+            look_again: Vec::new(),
             thrift: Thrift::new(Instant::now()),
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
@@ -169,6 +173,8 @@ impl EventLoop {
         loop {
             self.wait(&mut events)?;
             self.engine.pass_time(self.time.now(), &mut self.services);
+            let again = mem::take(&mut self.look_again);
+            self.look_at(again);
             for event in &events {
                 match Token::of(event.data.u64()) {
                     Token::Signals => {
@@ -184,7 +190,7 @@ impl EventLoop {
             self.line_up_the_woken();
             self.give_turns();
             self.write_output();
-            self.guests.flush();
+            self.guests.flush(&mut self.look_again);
             self.engine.sweep();
             self.line_up_the_woken();
             self.services.flush();
@@ -196,7 +202,7 @@ impl EventLoop {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
-        let most = if self.line.is_empty() {
+        let most = if self.line.is_empty() && self.look_again.is_empty() {
             pause.into_iter().chain(deadline).chain(self.thrift.idle()).min()
         } else {
             Some(Duration::ZERO)
@@ -313,7 +319,7 @@ impl EventLoop {
             }
         }
         self.write_output();
-        self.guests.flush();
+        self.guests.flush(&mut self.look_again);
         Ok(())
     }
 
@@ -322,7 +328,11 @@ impl EventLoop {
         if fired.news {
             self.hear_news();
         }
-        for domid in fired.domains {
+        self.look_at(fired.domains);
+    }
+
+    fn look_at(&mut self, guests: Vec<Domid>) {
+        for domid in guests {
             if let Some(id) = self.engine.ring(domid) {
                 self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
                 self.write(id);
@@ -394,7 +404,7 @@ impl EventLoop {
     fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
         self.guests.read(&mut self.engine, id, domid, &mut self.services);
         if self.turn(id) == Turn::Broken {
-            tracing::warn!(domid = domid.get(), "guest broke the protocol, ring given up");
+            self.services.ring_given_up(domid, &"it broke the protocol");
             // What was answered before still goes out, if it finds room.
             self.guests.write(&mut self.engine, id, domid, &mut self.services);
             let error = RingError::Protocol;

@@ -91,10 +91,11 @@ impl Guests {
         self.rings().map_or(Some(Vec::new()), Rings::changed)
     }
 
-    /// Tells the guests whose rings moved.
-    pub fn flush(&mut self) {
+    /// Tells the guests whose rings moved. Appends to `again` whose rings are to be looked at
+    /// once more.
+    pub fn flush(&mut self, again: &mut Vec<Domid>) {
         if let Some(rings) = self.rings() {
-            let flushed = rings.flush();
+            let flushed = rings.flush(again);
             complain("used", flushed);
         }
     }
@@ -137,7 +138,7 @@ impl Guests {
         match rings.read(domid, &mut self.scratch) {
             Ok(count) => engine.receive(id, self.scratch.get(..count).unwrap_or_default()),
             Err(bad) => {
-                tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                services.ring_given_up(domid, &bad);
                 self.cut_off(engine, id, domid, RingError::Indices, services);
             }
         }
@@ -163,7 +164,7 @@ impl Guests {
                 Ok(0) => return,
                 Ok(count) => engine.sent(id, count),
                 Err(bad) => {
-                    tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                    services.ring_given_up(domid, &bad);
                     return self.cut_off(engine, id, domid, RingError::Indices, services);
                 }
             }

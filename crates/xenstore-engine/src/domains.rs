@@ -1,10 +1,9 @@
 //! What the store knows of each domain.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use xenstore_host::{DomainState, Hypervisor};
-use xenstore_wire::{Domid, Features};
+use xenstore_wire::{Domid, DomidMap, Features};
 
 use crate::acl::Caller;
 use crate::estates::Estates;
@@ -50,7 +49,7 @@ pub struct Domain {
 pub struct Domains {
     /// The control domain, which has no limits.
     privileged: Domid,
-    records: BTreeMap<Domid, Domain>,
+    records: DomidMap<Domain>,
     last_identity: Identity,
     /// The limits of domains that have none of their own.
     pub defaults: Limits,
@@ -65,10 +64,11 @@ pub struct Domains {
 impl Domains {
     /// None but `privileged`, the domain all sockets belong to.
     pub fn new(privileged: Domid, defaults: Limits) -> Self {
-        let record = Domain { introduced: true, ..Domain::default() };
+        let mut records = DomidMap::new();
+        records.insert(privileged, Domain { introduced: true, ..Domain::default() });
         Self {
             privileged,
-            records: BTreeMap::from([(privileged, record)]),
+            records,
             last_identity: Identity::default(),
             defaults,
             peak: Usage::default(),
@@ -79,12 +79,12 @@ impl Domains {
 
     /// The record of a domain.
     pub fn get(&self, domid: Domid) -> Option<&Domain> {
-        self.records.get(&domid)
+        self.records.get(domid)
     }
 
     /// The record of a domain, to be changed.
     pub fn get_mut(&mut self, domid: Domid) -> Option<&mut Domain> {
-        self.records.get_mut(&domid)
+        self.records.get_mut(domid)
     }
 
     /// The record of a domain, made if the hypervisor knows the domain.
@@ -98,35 +98,33 @@ impl Domains {
         if !domid.is_real() {
             return None;
         }
-        match self.records.entry(domid) {
-            Entry::Occupied(known) => Some(known.into_mut()),
-            Entry::Vacant(place) => {
-                let DomainState { unique_id, dead, .. } = hypervisor.domain(domid)?;
-                if dead {
-                    return None;
-                }
-                self.last_identity.0 += 1;
-                let identity = self.last_identity;
-                Some(place.insert(Domain { identity, unique_id, ..Domain::default() }))
+        if self.records.get(domid).is_none() {
+            let DomainState { unique_id, dead, .. } = hypervisor.domain(domid)?;
+            if dead {
+                return None;
             }
+            self.last_identity.0 += 1;
+            let identity = self.last_identity;
+            self.records.insert(domid, Domain { identity, unique_id, ..Domain::default() });
         }
+        self.records.get_mut(domid)
     }
 
     /// Gives a domain the rights of another, in place of those it was given before. Both
     /// have to be known.
     pub fn set_target(&mut self, domid: Domid, target: Domid) {
         self.drop_target(domid);
-        if let Some(record) = self.records.get_mut(&domid) {
+        if let Some(record) = self.records.get_mut(domid) {
             record.target = Some(target);
         }
-        if let Some(record) = self.records.get_mut(&target) {
+        if let Some(record) = self.records.get_mut(target) {
             record.helpers.push(domid);
         }
     }
 
     fn drop_target(&mut self, domid: Domid) {
-        let target = self.records.get_mut(&domid).and_then(|record| record.target.take());
-        if let Some(record) = target.and_then(|target| self.records.get_mut(&target)) {
+        let target = self.records.get_mut(domid).and_then(|record| record.target.take());
+        if let Some(record) = target.and_then(|target| self.records.get_mut(target)) {
             record.helpers.retain(|&helper| helper != domid);
         }
     }
@@ -139,9 +137,9 @@ impl Domains {
     /// Forgets a domain and every link to it.
     pub fn forget(&mut self, domid: Domid) -> Option<Domain> {
         self.drop_target(domid);
-        let forgotten = self.records.remove(&domid)?;
+        let forgotten = self.records.remove(domid)?;
         for helper in &forgotten.helpers {
-            if let Some(record) = self.records.get_mut(helper) {
+            if let Some(record) = self.records.get_mut(*helper) {
                 record.target = None;
             }
         }
@@ -150,7 +148,7 @@ impl Domains {
 
     /// Every domain known.
     pub fn iter(&self) -> impl Iterator<Item = (Domid, &Domain)> {
-        self.records.iter().map(|(&domid, domain)| (domid, domain))
+        self.records.iter()
     }
 
     /// A domain's limit.
@@ -203,7 +201,7 @@ impl Domains {
 
     /// Adds to what a domain has.
     pub fn charge(&mut self, domid: Domid, quota: Quota, amount: i64) {
-        if let Some(domain) = self.records.get_mut(&domid) {
+        if let Some(domain) = self.records.get_mut(domid) {
             domain.usage.add(quota, amount);
         }
     }

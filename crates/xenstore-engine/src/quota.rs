@@ -202,6 +202,8 @@ pub struct Ledger {
     boundaries: BTreeMap<(Domid, Path), bool>,
     /// Bytes the boundaries take.
     size: usize,
+    /// Nodes looked at to find them, and boundaries noted.
+    work: usize,
 }
 
 impl Ledger {
@@ -236,6 +238,7 @@ impl Ledger {
     /// Notes where what concerns domains begins, or begins no more.
     pub fn note_boundaries(&mut self, boundaries: impl IntoIterator<Item = Boundary>) {
         for Boundary { domid, place, begins } in boundaries {
+            self.work += 1;
             let size = BOUNDARY_OVERHEAD + place.as_str().len();
             if self.boundaries.insert((domid, place), begins).is_none() {
                 self.size += size;
@@ -243,10 +246,24 @@ impl Ledger {
         }
     }
 
-    /// Bytes that nodes are to have more of by what was noted, and bytes of the note itself.
-    pub fn growth(&self) -> usize {
-        let more = self.charges.iter().filter_map(|(_, it)| usize::try_from(it.bytes).ok());
-        self.size + more.sum::<usize>()
+    /// Notes that so many nodes were looked at.
+    pub fn note_work(&mut self, nodes: usize) {
+        self.work += nodes;
+    }
+
+    /// The work it was to find what was noted, in nodes, since this was last asked.
+    pub fn take_work(&mut self) -> usize {
+        mem::take(&mut self.work)
+    }
+
+    /// The same, without forgetting it.
+    pub fn work(&self) -> usize {
+        self.work
+    }
+
+    /// Bytes of memory that what was noted takes, as far as it grows with the nodes changed.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Bytes that nodes have less of by what was noted.

@@ -295,7 +295,8 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
-        check_memory(acl.owner(), entries_cost(acl.count()) - entries_cost(before.count()), cx)?;
+        let cost = |acl: &Acl| entries_cost(acl.count(), name.as_str().len());
+        check_memory(acl.owner(), cost(&acl) - cost(&before), cx)?;
         self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
     }
@@ -309,7 +310,11 @@ impl Store {
             let (before, above) = (&node.value().acl, self.acl_above(path));
             ledger.note_boundaries(estates::at(path, before, above, false));
             ledger.note_boundaries(estates::at(path, &acl, above, true));
-            ledger.note_boundaries(estates::below(path, node, before, &acl));
+            // Most lists set concern the same domains as before.
+            if before.adds_to(&acl) || acl.adds_to(before) {
+                ledger.note_work(node.child_count());
+                ledger.note_boundaries(estates::below(path, node, before, &acl));
+            }
         }
         self.change(name, ledger, clock, |data| data.acl = acl);
     }

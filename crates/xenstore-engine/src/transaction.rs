@@ -41,7 +41,7 @@ const NO_EPOCH: u64 = u64::MAX;
 const READ_NAME: usize = 64;
 
 /// Bytes that each name of a path counts for where something is changed for the first time:
-/// the private copy of a node and of its directory.
+/// the private copy of a node and of its directory, or new ones.
 const CHANGED_NAME: usize = 320;
 
 /// Bytes recorded that are one unit of a turn's work.
@@ -128,11 +128,13 @@ impl Transaction {
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let before = self.ledger.growth();
+        let before = (self.ledger.size(), self.ledger.work());
         let result = self.perform(&operation, cx);
         let answer = result.clone().map_err(Refusal::errno);
-        let grown = self.ledger.growth().saturating_sub(before);
-        self.bytes += room.0 + grown + answer.as_ref().map_or(0, Reply::size);
+        // Work that a commit may have to do again counts as if it took memory.
+        let work = READ_NAME * (self.ledger.work() - before.1);
+        let noted = self.ledger.size().saturating_sub(before.0);
+        self.bytes += room.0 + noted + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
     }

@@ -4,8 +4,8 @@ use xenstore_wire::{Errno, Name};
 
 use crate::acl::Caller;
 use crate::charges::signed;
-use crate::commit::Way;
-use crate::engine::{Engine, Inside};
+use crate::commit::{Failure, Way};
+use crate::engine::{Engine, Inside, WORK_PER_EFFORT};
 use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
 use crate::operation::{Operation, Reply};
@@ -125,7 +125,11 @@ impl Engine {
                 self.outdated.extend(committed.copies);
                 Ok(Reply::Done.into())
             }
-            Err(lost) => {
+            Err(Failure::Refused(refusal)) => {
+                self.claims(id, |_, claim| claim.rest());
+                Err(refusal.into())
+            }
+            Err(Failure::Lost(lost)) => {
                 let rank = Rank::of(&caller);
                 self.claims(id, |protection, claim| protection.lost(rank, claim, &lost));
                 self.observe(id, number, outside.daemon, &Incident::Conflict);
@@ -177,6 +181,7 @@ impl Engine {
             tenure.note(record, &open.base);
         }
         let grown = signed(open.bytes() - before);
+        *effort += open.ledger.take_work() / WORK_PER_EFFORT;
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Memory, grown);
         }

@@ -6,21 +6,23 @@
 //! channels report again. Nothing a guest does to its page can do more than have its own
 //! ring given up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::fence;
 
-use xenstore_wire::{Domid, Features};
+use xenstore_wire::{Domid, DomidMap, Features};
 
 use crate::hypervisor::{ConnectError, DomainState, Hypervisor};
 use crate::machine::{Machine, Port};
-use crate::ring::{BadIndices, Field, Lane, RingError, RingPage};
+use crate::ring::{BadIndices, Field, LANE_SIZE, Lane, RingError, RingPage};
 
 /// The rings of a machine.
 pub struct Rings {
     machine: Box<dyn Machine>,
-    connected: BTreeMap<Domid, Ring>,
+    connected: DomidMap<Ring>,
     /// Whose event channel a port is.
     ports: HashMap<Port, Domid>,
     /// Ports that fired and are not reported until they are unmasked.
@@ -38,6 +40,16 @@ struct Ring {
     features: Features,
     /// Whether it is among those that moved.
     moved: bool,
+    /// Whether there was not room enough when it was last written to.
+    full: bool,
+}
+
+impl Ring {
+    /// Whether the guest has done something that the daemon did not see yet.
+    fn has_gone_on(&self) -> bool {
+        let requests = self.page.waiting(Lane::Requests) != Ok(0);
+        requests || (self.full && self.page.waiting(Lane::Responses) != Ok(LANE_SIZE))
+    }
 }
 
 /// What there is to do.
@@ -54,7 +66,7 @@ impl Rings {
     pub fn new(machine: Box<dyn Machine>) -> Self {
         Self {
             machine,
-            connected: BTreeMap::new(),
+            connected: DomidMap::new(),
             ports: HashMap::new(),
             masked: Vec::new(),
             moved: Vec::new(),
@@ -81,10 +93,16 @@ impl Rings {
     }
 
     /// Tells each guest whose ring moved, and has event channels report again.
-    pub fn flush(&mut self) -> io::Result<()> {
+    ///
+    /// Appends to `again` whose rings are to be looked at once more. A guest may tell us only
+    /// if it found its ring full or empty (as Linux does), and it may have looked just before
+    /// ours was moved: then neither tells the other, and both would wait for ever. So
+    /// whoever moved a ring looks again after it told so.
+    pub fn flush(&mut self, again: &mut Vec<Domid>) -> io::Result<()> {
         let mut outcome = Ok(());
-        for domid in mem::take(&mut self.moved) {
-            if let Some(ring) = self.connected.get_mut(&domid)
+        let moved = mem::take(&mut self.moved);
+        for &domid in &moved {
+            if let Some(ring) = self.connected.get_mut(domid)
                 && mem::take(&mut ring.moved)
                 && let Some(port) = ring.port
             {
@@ -98,6 +116,12 @@ impl Rings {
             outcome = outcome.and(self.machine.unmask(&self.masked));
             self.masked.clear();
         }
+        fence(SeqCst);
+        again.extend(
+            moved
+                .into_iter()
+                .filter(|&domid| self.connected.get(domid).is_some_and(Ring::has_gone_on)),
+        );
         outcome
     }
 
@@ -113,7 +137,7 @@ impl Rings {
 
     /// Whether a guest asks for its ring to be reset, and may.
     pub fn asks_for_reset(&self, domid: Domid) -> bool {
-        self.connected.get(&domid).is_some_and(|ring| {
+        self.connected.get(domid).is_some_and(|ring| {
             ring.features.contains(Features::RECONNECTION)
                 && ring.page.field(Field::Connection) != 0
         })
@@ -121,7 +145,7 @@ impl Rings {
 
     /// Resets a ring as its guest asked for: it is empty, and the guest is told.
     pub fn reset(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get(&domid) {
+        if let Some(ring) = self.connected.get(domid) {
             ring.page.wipe();
             ring.page.set_field(Field::Error, 0);
             ring.page.set_field(Field::Connection, 0);
@@ -135,7 +159,7 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn read(&mut self, domid: Domid, buffer: &mut [u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(&domid) else {
+        let Some(ring) = self.connected.get(domid) else {
             return Ok(0);
         };
         let count = ring.page.take(Lane::Requests, buffer)?;
@@ -151,10 +175,11 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn write(&mut self, domid: Domid, bytes: &[u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(&domid) else {
+        let Some(ring) = self.connected.get_mut(domid) else {
             return Ok(0);
         };
         let count = ring.page.put(Lane::Responses, bytes)?;
+        ring.full = count < bytes.len();
         if count > 0 {
             self.moves(domid);
         }
@@ -164,12 +189,12 @@ impl Rings {
     /// Whether a guest has sent bytes that were not read. One with senseless indices has:
     /// reading finds out.
     pub fn has_requests(&self, domid: Domid) -> bool {
-        self.connected.get(&domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
+        self.connected.get(domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
     }
 
     /// Tells a guest why its ring is not served any more, if it was offered to be told.
     pub fn give_up(&mut self, domid: Domid, error: RingError) {
-        if let Some(ring) = self.connected.get(&domid)
+        if let Some(ring) = self.connected.get(domid)
             && ring.features.contains(Features::ERROR_FIELD)
         {
             ring.page.set_field(Field::Error, error as u32);
@@ -211,7 +236,7 @@ impl Rings {
         let bound = bound.map_err(|source| ConnectError::EventChannel { domid, port, source })?;
         self.ports.insert(bound, domid);
         page.set_field(Field::Features, features.bits());
-        let ring = Ring { page, port: Some(bound), features, moved: false };
+        let ring = Ring { page, port: Some(bound), features, moved: false, full: false };
         self.connected.insert(domid, ring);
         self.begin(domid);
         Ok(())
@@ -220,7 +245,7 @@ impl Rings {
     /// Empties a ring and tells its guest that it is connected. Domain 0's kernel waits for
     /// that before it looks at its ring at all.
     fn begin(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get(&domid) {
+        if let Some(ring) = self.connected.get(domid) {
             ring.page.restart();
             ring.page.set_field(Field::Error, 0);
             ring.page.set_field(Field::Connection, 0);
@@ -230,7 +255,7 @@ impl Rings {
 
     /// Takes note that a guest is to be told that its ring moved.
     fn moves(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get_mut(&domid)
+        if let Some(ring) = self.connected.get_mut(domid)
             && !mem::replace(&mut ring.moved, true)
         {
             self.moved.push(domid);
@@ -244,7 +269,7 @@ impl Hypervisor for Rings {
     }
 
     fn connect(&mut self, domid: Domid, port: u32, features: Features) -> Result<(), ConnectError> {
-        let Some(ring) = self.connected.get_mut(&domid) else {
+        let Some(ring) = self.connected.get_mut(domid) else {
             if self.machine.domain(domid).is_none() {
                 return Err(ConnectError::NoSuchDomain(domid));
             }
@@ -266,7 +291,7 @@ impl Hypervisor for Rings {
     }
 
     fn disconnect(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.remove(&domid)
+        if let Some(ring) = self.connected.remove(domid)
             && let Some(port) = ring.port
         {
             self.ports.remove(&port);
@@ -277,6 +302,7 @@ impl Hypervisor for Rings {
 
 impl std::fmt::Debug for Rings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rings").field("domains", &self.connected.keys()).finish_non_exhaustive()
+        let domains: Vec<_> = self.connected.iter().map(|(domid, _)| domid).collect();
+        f.debug_struct("Rings").field("domains", &domains).finish_non_exhaustive()
     }
 }
