@@ -91,6 +91,8 @@ pub struct Actor {
     pub script: VecDeque<Step>,
     /// It does nothing at the moment.
     pub frozen: bool,
+    /// It was told to look at its ring meanwhile.
+    pub missed: bool,
     who: Who,
     /// Its open transaction.
     open: Option<u32>,
@@ -107,6 +109,7 @@ impl Actor {
             line,
             script: VecDeque::new(),
             frozen: false,
+            missed: false,
             who,
             open: None,
             standing: Standing::default(),
@@ -127,6 +130,11 @@ impl Actor {
     /// Whether it waits for its turn to begin a transaction, after it lost one.
     pub fn waits_for_turn(&self) -> bool {
         self.standing.is_owed()
+    }
+
+    /// Whether its open transaction is protected.
+    pub fn is_protected(&self) -> bool {
+        self.standing.is_protected()
     }
 
     /// Its connection began anew: what it had open is gone.

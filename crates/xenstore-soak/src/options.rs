@@ -26,7 +26,7 @@ pub struct Options {
     pub seed: Option<u64>,
 
     /// Mean time from one thing a good guest or its toolstack does to the next
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 50)]
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100)]
     pub pace: u64,
 
     /// Mean time from a guest's birth to its death

@@ -2,8 +2,8 @@
 //!
 //! Within a village requests are made one at a time (or many at once by one client), so
 //! that what one is answered can depend on another and the order is known all the same.
-//! Only if one is not answered for a while, because the daemon has it wait for somebody's
-//! transaction, others go on. All villages are at it at the same time.
+//! Only if one is not answered for a while, and somebody else's transaction is protected, for
+//! which it may have to wait, others go on. All villages are at it at the same time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ use crate::judge::{Judge, Reply};
 use crate::libxl::SHARED;
 use crate::town::Town;
 
-/// After so long without an answer others need not wait for whoever waits.
-const HELD: Duration = Duration::from_millis(60);
+/// After so long without an answer others need not wait for who may have to wait for them.
+const HELD: Duration = Duration::from_millis(20);
 
 /// So many clients of a village wait for an answer at a time, at most: what they could
 /// have been told multiplies.
@@ -89,6 +89,13 @@ impl Village {
         town: &mut Town,
         now: Instant,
     ) -> Result<Instant, Failure> {
+        for part in self.parts() {
+            let woken = |actor: &&mut Actor| actor.missed && !actor.frozen;
+            if let Some(actor) = self.actor_mut(part).filter(woken) {
+                actor.missed = false;
+                self.take_messages(part, town)?;
+            }
+        }
         if self.judge.is_quiet() {
             self.judge.compare_events(now)?;
         }
@@ -101,6 +108,7 @@ impl Village {
         if let Some(&last) = waiting.iter().max()
             && (waiting.len() >= MOST_WAITING
                 || self.judge.candidates() > MOST_CANDIDATES
+                || !self.is_anybody_protected()
                 || now < last + HELD)
         {
             return Ok(late.min((last + HELD).max(now + Duration::from_millis(1))));
@@ -135,6 +143,12 @@ impl Village {
             }
         }
         Ok(late.min(idle_until).max(now + Duration::from_millis(1)))
+    }
+
+    /// Whether somebody who can go on is protected.
+    fn is_anybody_protected(&self) -> bool {
+        let actors = self.parts().filter_map(|part| self.actor(part));
+        { actors }.any(|actor| !actor.is_waiting() && actor.is_protected())
     }
 
     fn begin_lives(&mut self, mood: Mood, town: &mut Town, now: Instant) -> Result<(), Failure> {
@@ -229,9 +243,12 @@ impl Village {
         if part.is_guest && self.finish_reconnection(part.house)? {
             return Ok(());
         }
-        let Some(actor) = self.actor_mut(part).filter(|actor| !actor.frozen) else {
+        let Some(actor) = self.actor_mut(part) else { return Ok(()) };
+        if actor.frozen {
+            // Its event channel will not fire again for what is there.
+            actor.missed = true;
             return Ok(());
-        };
+        }
         let client = actor.client;
         let messages = actor.line.receive()?;
         for message in messages {
