@@ -167,20 +167,21 @@ impl Soak {
         let mut number = 0;
         let all = options.good + options.hostile;
         let mut left = options.good;
-        let mut add = |random: &mut Random, size: usize, kinds: Vec<Kind>, villages: &mut Vec<_>| {
-            let village = villages.len();
-            let houses = (0..size).map(|house| {
-                number += 1;
-                let domids = [number, number + all].map(|it| u16::try_from(it).unwrap_or(0));
-                for domid in domids {
-                    places[usize::from(domid)] = Some((village, house));
-                }
-                let opens = Instant::now() + Duration::from_millis(random.below(3000) as u64);
-                House::new(domids, kinds.clone(), options.lifetime(), opens)
-            });
-            let houses = houses.collect();
-            villages.push(Village::new(village, seed, houses, options.pace()));
-        };
+        let mut add =
+            |random: &mut Random, size: usize, kinds: Vec<Kind>, villages: &mut Vec<_>| {
+                let village = villages.len();
+                let houses = (0..size).map(|house| {
+                    number += 1;
+                    let domids = [number, number + all].map(|it| u16::try_from(it).unwrap_or(0));
+                    for domid in domids {
+                        places[usize::from(domid)] = Some((village, house));
+                    }
+                    let opens = Instant::now() + Duration::from_millis(random.below(3000) as u64);
+                    House::new(domids, kinds.clone(), options.lifetime(), opens)
+                });
+                let houses = houses.collect();
+                villages.push(Village::new(village, seed, houses, options.pace()));
+            };
         while left > 0 {
             let size = if villages.len() % LARGE == LARGE - 1 { LARGE.min(left) } else { 1 };
             add(&mut random, size, Vec::new(), &mut villages);
@@ -273,7 +274,8 @@ impl Soak {
                 (true, Mood::Rest) => village.is_at_rest(),
                 _ => village.is_empty(),
             };
-            let open = self.villages.iter().enumerate().find(|&(it, village)| !is_done(it, village));
+            let open =
+                self.villages.iter().enumerate().find(|&(it, village)| !is_done(it, village));
             let Some((_, village)) = open else { return Ok(()) };
             if begun.elapsed() > END {
                 let what = format!("expected an end within {END:?}");
