@@ -131,6 +131,11 @@ impl Transaction {
     ) -> Result<Reply, Refusal> {
         let work = READ_NAME * self.children_at(&operation);
         let result = self.perform(&operation, cx);
+        if matches!(result, Err(Refusal::Limit(_))) {
+            // It says nothing of the store, so nothing has to be so again at the commit. What
+            // a domain may have changes with all it has, this transaction itself included.
+            return result;
+        }
         let answer = result.clone().map_err(Refusal::errno);
         self.bytes += room.0 + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
