@@ -7,6 +7,7 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for developers")]
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent};
@@ -119,7 +120,7 @@ const WAYS: &[(&str, Step)] = &[
         }
         let mut list = format!("{path}\0n{domid}\0");
         (1..5).all(|next| {
-            list += &format!("r{}\0", (domid + next) % GUESTS + 1);
+            let _ = write!(list, "r{}\0", (domid + next) % GUESTS + 1);
             host.granted(id, 0, T::SetPerms, list.clone())
         })
     }),

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use xenstore_tree::Node;
 use xenstore_wire::{Errno, Name};
 
 use crate::context::Context;
@@ -26,7 +27,7 @@ const MOST_BYTES: u32 = 256 << 20;
 pub const TRANSACTION_OVERHEAD: usize = 1024;
 
 /// Bytes a recorded request takes beside its path, its value and its answer.
-const RECORD_OVERHEAD: usize = 192;
+const RECORD_OVERHEAD: usize = 320;
 
 /// Bytes of nodes that a change at a place replaces, besides what was there.
 pub fn replaced_by_path(name: &Name) -> usize {
@@ -128,15 +129,21 @@ impl Transaction {
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let before = (self.ledger.size(), self.ledger.work());
+        let work = READ_NAME * self.children_at(&operation);
         let result = self.perform(&operation, cx);
         let answer = result.clone().map_err(Refusal::errno);
-        // Work that a commit may have to do again counts as if it took memory.
-        let work = READ_NAME * (self.ledger.work() - before.1);
-        let noted = self.ledger.size().saturating_sub(before.0);
-        self.bytes += room.0 + noted + work + answer.as_ref().map_or(0, Reply::size);
+        self.bytes += room.0 + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
+    }
+
+    /// How many children have to be looked at when an operation takes effect: that is work of
+    /// the commit, and counts as if it took memory.
+    fn children_at(&self, operation: &Operation) -> usize {
+        match operation {
+            Operation::SetPerms(name, _) => self.work.get(name).map_or(0, Node::child_count),
+            _ => 0,
+        }
     }
 
     /// Does an operation on the private copy.

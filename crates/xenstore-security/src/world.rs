@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::iter::from_fn;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use xenstore_client::{Client, Error, Event, Store};
-use xenstore_guests::{AskError, Guest, Host};
+use xenstore_guests::Guest;
 use xenstore_oracle::daemon::Daemon;
 use xenstore_oracle::target::SocketLink;
 use xenstore_wire::{Domid, MessageType as T, Permission, Permissions};
@@ -71,16 +72,25 @@ pub fn with(peers: &[Peer], test: impl Fn(&mut World)) {
     }
 }
 
-/// A host with a daemon and a toolstack.
+/// A host with a daemon of which it is known which it is.
 pub struct World {
     /// Which daemon it is.
     pub peer: Peer,
-    /// Its process.
-    pub daemon: Daemon,
-    /// The hypervisor.
-    pub host: Host,
-    /// A client on the socket.
-    pub toolstack: Client,
+    world: xenstore_oracle::world::World,
+}
+
+impl Deref for World {
+    type Target = xenstore_oracle::world::World;
+
+    fn deref(&self) -> &Self::Target {
+        &self.world
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.world
+    }
 }
 
 /// A domain that no test has for its own.
@@ -98,9 +108,7 @@ impl World {
     }
 
     fn around(peer: Peer, daemon: Daemon) -> Self {
-        let host = Host::open(&daemon.host_directory()).unwrap();
-        let toolstack = Client::open_path(daemon.socket()).unwrap();
-        Self { peer, daemon, host, toolstack }
+        Self { peer, world: xenstore_oracle::world::World::of(daemon) }
     }
 
     /// Whether it is this project's.
@@ -110,12 +118,12 @@ impl World {
 
     /// The daemon runs, agrees with itself, and serves one who comes now.
     pub fn is_sound(&mut self) {
-        assert!(self.daemon.is_running(), "{}", self.daemon.messages());
+        self.assert_alive();
         assert_eq!(self.toolstack.control("check", &[]).unwrap(), "OK");
         let mut guest = self.guest(NEWCOMER);
         assert_eq!(self.ask(&mut guest, T::Write, "data\0new"), done());
         assert_eq!(self.ask(&mut guest, T::Read, "data\0"), told("new"));
-        assert!(self.daemon.is_running(), "{}", self.daemon.messages());
+        self.assert_alive();
     }
 
     /// A second client on the socket.
@@ -126,15 +134,6 @@ impl World {
     /// A client on the socket of which every byte is seen.
     pub fn link(&self) -> SocketLink {
         self.daemon.link()
-    }
-
-    /// A guest as toolstacks make one: introduced, with a home of its own.
-    pub fn guest(&mut self, number: u16) -> Guest {
-        let guest = self.host.boot(Domid::new(number), &mut self.toolstack).unwrap();
-        let home = format!("/local/domain/{number}");
-        self.toolstack.mkdir(&home).unwrap();
-        self.permit(&home, &format!("n{number}"));
-        guest
     }
 
     /// Has the toolstack set permissions, spelled with blanks between.
@@ -151,26 +150,6 @@ impl World {
         let payload = self.toolstack.raw(T::GetPerms, None, &nul(path)).unwrap();
         let text = String::from_utf8(payload).unwrap();
         text.trim_end_matches('\0').replace('\0', " ")
-    }
-
-    /// A guest asks and waits for its answer.
-    pub fn ask(&mut self, guest: &mut Guest, kind: T, payload: impl AsRef<[u8]>) -> Answer {
-        self.ask_within(guest, 0, kind, payload)
-    }
-
-    /// The same within a transaction.
-    pub fn ask_within(
-        &mut self,
-        guest: &mut Guest,
-        transaction: u32,
-        kind: T,
-        payload: impl AsRef<[u8]>,
-    ) -> Answer {
-        match self.host.ask(guest, kind, transaction, payload.as_ref()) {
-            Ok(reply) => Ok(reply),
-            Err(AskError::Refused { error, .. }) => Err(error),
-            Err(error) => panic!("domain {}: {error}: {}", guest.domid(), self.daemon.messages()),
-        }
     }
 
     /// The toolstack asks anything.
@@ -221,13 +200,6 @@ impl World {
     pub fn toolstack_watches(&mut self, path: &str) {
         self.toolstack.watch(path, "toolstack").unwrap();
         assert_eq!(self.toolstack.next_event().unwrap().path, path);
-    }
-
-    /// A domain is gone, and the daemon has heard of it.
-    pub fn destroy(&mut self, domid: Domid) {
-        self.host.remove(domid).unwrap();
-        self.host.raise().unwrap();
-        while self.toolstack.is_introduced(domid).unwrap() {}
     }
 
     /// The whole store as this project's daemon dumps it when told to (SIGUSR1).

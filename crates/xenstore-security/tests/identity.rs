@@ -12,7 +12,7 @@ use xenstore_wire::{Domid, MessageType as T};
 type End = fn(&mut World, Domid);
 
 const ENDS: [(&str, End); 2] = [
-    ("death", World::destroy),
+    ("death", |world, domid| world.destroy(domid)),
     ("release", |world, domid| world.toolstack.release(domid).unwrap()),
 ];
 
