@@ -45,6 +45,9 @@ const EVENTS: usize = 256;
 /// whose transactions all conflict commit four times as often with it.
 const ALERT: Duration = Duration::from_micros(50);
 
+/// How long after rings moved it is certain whether their guests went on without a word.
+const SETTLING: Duration = Duration::from_millis(1);
+
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
 const ACCEPTS: usize = 64;
 
@@ -124,6 +127,8 @@ pub struct EventLoop {
     line: Line,
     /// Guests whose rings may have moved while they were told.
     look_again: Vec<Domid>,
+    /// When it is to be looked whether any went on without a word.
+    settles: Option<Instant>,
     thrift: Thrift,
 }
 
@@ -148,6 +153,7 @@ impl EventLoop {
             time: EngineTime::new(Instant::now()),
             line: Line::default(),
             look_again: Vec::new(),
+            settles: None,
             thrift: Thrift::new(Instant::now()),
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
@@ -173,8 +179,7 @@ impl EventLoop {
         loop {
             self.wait(&mut events)?;
             self.engine.pass_time(self.time.now(), &mut self.services);
-            let again = mem::take(&mut self.look_again);
-            self.look_at(again);
+            self.look_again();
             for event in &events {
                 match Token::of(event.data.u64()) {
                     Token::Signals => {
@@ -191,6 +196,9 @@ impl EventLoop {
             self.give_turns();
             self.write_output();
             self.guests.flush(&mut self.look_again);
+            if self.settles.is_none() && self.guests.is_unsettled() {
+                self.settles = Some(Instant::now() + SETTLING);
+            }
             self.engine.sweep();
             self.line_up_the_woken();
             self.services.flush();
@@ -203,7 +211,8 @@ impl EventLoop {
         self.time.served(Instant::now());
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         let most = if self.line.is_empty() && self.look_again.is_empty() {
-            pause.into_iter().chain(deadline).chain(self.thrift.idle()).min()
+            let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
+            pause.into_iter().chain(deadline).chain(settles).chain(self.thrift.idle()).min()
         } else {
             Some(Duration::ZERO)
         };
@@ -329,6 +338,16 @@ impl EventLoop {
             self.hear_news();
         }
         self.look_at(fired.domains);
+    }
+
+    /// Looks at the rings of guests that may have gone on without saying so.
+    fn look_again(&mut self) {
+        if self.settles.is_some_and(|settles| Instant::now() >= settles) {
+            self.settles = None;
+            self.look_again.extend(self.guests.settle());
+        }
+        let again = mem::take(&mut self.look_again);
+        self.look_at(again);
     }
 
     fn look_at(&mut self, guests: Vec<Domid>) {

@@ -116,6 +116,16 @@ impl Guests {
         }
     }
 
+    /// Whether it is not sure yet that nobody went on without a word.
+    pub fn is_unsettled(&self) -> bool {
+        matches!(&self.host, Host::Rings(rings) if rings.is_unsettled())
+    }
+
+    /// The guests that went on without a word; to be asked a while after their rings moved.
+    pub fn settle(&mut self) -> Vec<Domid> {
+        self.rings().map_or(Vec::new(), Rings::settle)
+    }
+
     /// Whether a guest has sent bytes that the engine wants.
     pub fn has_input(&mut self, engine: &Engine, id: ConnectionId, domid: Domid) -> bool {
         engine.wants_input(id) && self.rings().is_some_and(|rings| rings.has_requests(domid))

@@ -143,6 +143,16 @@ impl Daemon for Services {
         }
     }
 
+    fn transaction_cast_off(&mut self, domid: Domid) {
+        if let Some(suppressed) = self.limit_messages.check((domid, "cast off"), Instant::now()) {
+            tracing::warn!(
+                domid = domid.get(),
+                suppressed,
+                "too many old versions of the store: a transaction sees the newest now"
+            );
+        }
+    }
+
     fn observes(&self) -> bool {
         self.tracing && self.requests && self.access_log.is_some()
     }

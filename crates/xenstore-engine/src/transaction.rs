@@ -75,6 +75,8 @@ pub struct Transaction {
     /// Whether its copy is none of its own any more, but the store as it was when it was
     /// cast off.
     adrift: bool,
+    /// How many requests there were, refused ones included.
+    requests: usize,
     /// Bytes its record takes.
     bytes: usize,
     /// The places asked about, where their number is limited, and whether something may have
@@ -116,6 +118,7 @@ impl Transaction {
             expires,
             since: 0,
             adrift: false,
+            requests: 0,
             bytes: TRANSACTION_OVERHEAD,
             touched: HashMap::new(),
         }
@@ -131,6 +134,11 @@ impl Transaction {
     ) -> Result<Reply, Refusal> {
         let work = READ_NAME * self.children_at(&operation);
         let result = self.perform(&operation, cx);
+        if matches!(result, Err(Refusal::Limit(_))) {
+            // It says nothing of the store, so nothing has to be so again at the commit. What
+            // a domain may have changes with all it has, this transaction itself included.
+            return result;
+        }
         let answer = result.clone().map_err(Refusal::errno);
         self.bytes += room.0 + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
@@ -171,10 +179,11 @@ impl Transaction {
         let known = self.touched.get(&name).copied();
         let changes = !operation.is_read() && known != Some(true);
         let room = weight(operation, changes);
-        let requests = self.log.len() + 1;
+        let requests = self.requests + 1;
         if cx.caller.privileged {
             check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
             check_bound("transaction-memory", self.bytes + room, MOST_BYTES, cx)?;
+            self.requests = requests;
             return Ok(Room(room));
         }
         check_bound("transaction-requests", requests, most_requests, cx)?;
@@ -185,6 +194,7 @@ impl Transaction {
             cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
         }
         self.touched.insert(name, changes || known == Some(true));
+        self.requests = requests;
         Ok(Room(room))
     }
 

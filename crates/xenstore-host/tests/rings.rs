@@ -94,7 +94,11 @@ fn daemon_writes(rings: &mut Rings) {
             if rest.is_empty() {
                 break;
             }
+            let told = Instant::now();
             while again.is_empty() && rings.fired().unwrap().domains.is_empty() {
+                if told.elapsed() > Duration::from_millis(1) {
+                    again = rings.settle();
+                }
                 assert!(waits.elapsed() < PATIENCE, "no room any more after {sent} bytes");
             }
         }
