@@ -206,16 +206,14 @@ impl Domains {
         }
     }
 
-    /// Books a change that took effect.
-    pub fn book(&mut self, ledger: &mut Ledger) {
+    /// Books a change that took effect. Returns how much work that was, in nodes.
+    pub fn book(&mut self, ledger: &mut Ledger) -> usize {
         for (domid, Charge { nodes, bytes }) in ledger.charges() {
             self.bytes = self.bytes.saturating_add_signed(bytes);
             self.charge(domid, Quota::Nodes, nodes);
             self.charge(domid, Quota::Memory, bytes);
         }
-        for boundary in ledger.boundaries() {
-            self.estates.note(boundary);
-        }
+        ledger.changes().map(|change| self.estates.apply(&change)).sum()
     }
 
     /// Bytes that all nodes together take.

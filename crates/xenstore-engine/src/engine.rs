@@ -341,7 +341,7 @@ impl Engine {
         }
         self.charge_buffers(id);
         self.watch_soft_limit(id, outside.daemon);
-        self.cast_off_old();
+        self.cast_off_old(outside.daemon);
         turn
     }
 

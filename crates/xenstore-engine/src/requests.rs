@@ -282,7 +282,6 @@ impl Engine {
         if !matches!(effect, Effect::Nothing) {
             self.versions.note(|| replaced_by_path(&operation.name()) + operation.size());
         }
-        self.effort += self.ledger.take_work() / WORK_PER_EFFORT;
         self.book();
         self.effort += match &effect {
             Effect::Removed(subtree) => subtree.descendants().take(EFFORT_PER_TURN).count(),

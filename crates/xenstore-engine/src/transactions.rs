@@ -5,7 +5,7 @@ use xenstore_wire::{Errno, Name};
 use crate::acl::Caller;
 use crate::charges::signed;
 use crate::commit::{Failure, Way};
-use crate::engine::{Engine, Inside, WORK_PER_EFFORT};
+use crate::engine::{Engine, Inside};
 use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
 use crate::operation::{Operation, Reply};
@@ -181,7 +181,6 @@ impl Engine {
             tenure.note(record, &open.base);
         }
         let grown = signed(open.bytes() - before);
-        *effort += open.ledger.take_work() / WORK_PER_EFFORT;
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Memory, grown);
         }

@@ -138,6 +138,11 @@ impl Model {
         self.clients[client].known = None;
     }
 
+    /// A guest has its ring begun anew.
+    pub fn reconnect(&mut self, client: usize) {
+        self.renew(client, true);
+    }
+
     /// Whether a client is still connected.
     pub fn is_alive(&self, client: usize) -> bool {
         self.clients[client].alive
