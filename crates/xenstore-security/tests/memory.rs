@@ -424,7 +424,8 @@ fn xsa_349_a_change_that_is_not_read_yet_is_told_once() {
         world.finish(&mut guest);
         assert_eq!(guest.refusals, [""; 0]);
 
-        let read = |number: u32| (format!("/local/domain/1/{}", number % NODES), b"backend".to_vec());
+        let read =
+            |number: u32| (format!("/local/domain/1/{}", number % NODES), b"backend".to_vec());
         kernel.queue(T::GetDomainPath, 0, "0\0");
         world.finish(&mut kernel);
         // What fits into the ring, what is done in a turn before it is seen that the ring is
