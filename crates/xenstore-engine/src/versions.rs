@@ -106,7 +106,9 @@ impl Engine {
                 });
                 oldest.map(|(pin, _)| pin).collect()
             };
-            overdue.into_iter().for_each(|pin| self.cast_off(pin, daemon));
+            for pin in overdue {
+                self.cast_off(pin, daemon);
+            }
         }
         self.versions.next_look = self.versions.replaced + most;
     }
