@@ -114,9 +114,9 @@ impl Versions {
                 taken.push(pin);
             }
         }
-        taken.iter().for_each(|pin| {
+        for pin in &taken {
             self.pins.remove(pin);
-        });
+        }
         taken
     }
 }

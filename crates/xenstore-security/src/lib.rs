@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`world`] | a daemon, its host, its toolstack, and the guests |
 //! | [`account`] | what a domain is charged for |
+//! | [`flood`] | guests that ask for more before they were answered |
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -21,7 +22,9 @@
 )]
 
 pub mod account;
+pub mod flood;
 pub mod world;
 
 pub use account::Account;
+pub use flood::Flood;
 pub use world::{Answer, Peer, World, done, refused, told, with};

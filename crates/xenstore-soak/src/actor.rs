@@ -96,6 +96,8 @@ pub struct Actor {
     who: Who,
     /// Its open transaction.
     open: Option<u32>,
+    /// Since when.
+    open_since: Instant,
     standing: Standing,
     /// When it sent what was not answered yet.
     waiting: VecDeque<Instant>,
@@ -112,6 +114,7 @@ impl Actor {
             missed: false,
             who,
             open: None,
+            open_since: Instant::now(),
             standing: Standing::default(),
             waiting: VecDeque::new(),
         }
@@ -130,6 +133,11 @@ impl Actor {
     /// Whether it waits for its turn to begin a transaction, after it lost one.
     pub fn waits_for_turn(&self) -> bool {
         self.standing.is_owed()
+    }
+
+    /// Whether it has a transaction open.
+    pub fn is_inside(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Whether its open transaction is protected.
@@ -216,8 +224,12 @@ impl Actor {
                 let number = payload.trim_end_matches('\0').parse().unwrap_or_default();
                 self.standing.begin(number, Duration::ZERO);
                 self.open = Some(number);
+                self.open_since = now;
             }
-            Request::End(_) => self.end(asked.transaction, error, tally),
+            Request::End(_) => {
+                tally.was_open(self.who, now.duration_since(self.open_since));
+                self.end(asked.transaction, error, tally);
+            }
             Request::ResetWatches if !refused => {
                 self.standing.reset();
                 self.open = None;

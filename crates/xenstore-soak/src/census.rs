@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use xenstore_client::{Client, Store};
+use xenstore_model::accounts::known_lines;
+use xenstore_model::request::{Asked, Command, Request};
+use xenstore_wire::Errno;
 
 use crate::failure::Failure;
+use crate::house::House;
+use crate::judge::HERALD;
 use crate::libxl::SHARED;
 use crate::village::Village;
 
@@ -34,10 +39,51 @@ pub fn compare(client: &mut Client, villages: &[Village]) -> Result<usize, Failu
         // It names the daemon's program.
         if found != expected && name != "/tool/xenstored" {
             let what = format!("{name}\ndaemon {found:?}\nmodel  {expected:?}");
-            return Err(Failure::disagreement(what));
+            return Err(Failure::Disagreement(what));
         }
     }
     Ok(found.len())
+}
+
+/// Compares the accounts of all domains that good guests have with those of the models, and
+/// looks whether nobody else has one; how many were compared.
+///
+/// # Errors
+///
+/// They differ.
+pub fn compare_accounts(client: &mut Client, villages: &mut [Village]) -> Result<usize, Failure> {
+    let said = client.control("check", &[])?;
+    if said != "OK" {
+        return Err(Failure::Disagreement(format!("CONTROL check: {said}")));
+    }
+    let mut compared = 0;
+    for village in villages {
+        let house = |house: &House| (house.has_good_guest().then_some(house.domain.domid), house.domids());
+        let houses: Vec<_> = village.houses.iter().map(house).collect();
+        for (living, domids) in houses {
+            for domid in domids {
+                let found = client.control("quota", &[&domid.to_string()]);
+                let expected = (living == Some(domid)).then(|| account(village, domid));
+                let found = match found {
+                    Ok(account) => Some(known_lines(&format!("{account}\0"))),
+                    Err(error) if error.errno() == Some(Errno::NoEnt) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                if found != expected {
+                    let what = format!("account of {domid}: {found:?}, model {expected:?}");
+                    return Err(village.explain(Failure::Disagreement(what)));
+                }
+                compared += usize::from(found.is_some());
+            }
+        }
+    }
+    Ok(compared)
+}
+
+fn account(village: &mut Village, domid: u16) -> String {
+    let request = Request::Control(Command::Account(domid));
+    let asked = Asked { client: HERALD, transaction: 0, request, protected: false };
+    village.judge.teach(&asked).map(|reply| reply.payload).unwrap_or_default()
 }
 
 fn is_shared(name: &str) -> bool {

@@ -41,10 +41,3 @@ pub enum Failure {
         source: Box<Self>,
     },
 }
-
-impl Failure {
-    /// The daemon said something else than the model.
-    pub fn disagreement(what: String) -> Self {
-        Self::Disagreement(what)
-    }
-}

@@ -260,8 +260,8 @@ pub fn toolstacks_next(random: &mut Random, here: &Circumstances<'_>) -> Vec<Ste
         }
         780..830 => Request::IsIntroduced(domid),
         830..880 => Request::Control(Command::Account(domid)),
-        880..890 => Request::Control(Command::Check),
-        890..900 => Request::GetQuota(Some(domid), "nodes".to_owned()),
+        880..882 => Request::Control(Command::Check),
+        882..900 => Request::GetQuota(Some(domid), "nodes".to_owned()),
         900..910 => {
             let (quota, least) =
                 random.pick(&[("nodes", 60), ("watches", 10), ("transactions", 2)]);
@@ -293,6 +293,28 @@ pub fn toolstacks_next(random: &mut Random, here: &Circumstances<'_>) -> Vec<Ste
         _ => Request::GetDomainPath(domid),
     };
     vec![Step::Ask(request)]
+}
+
+/// What all clients of a village do at the same time: transactions that get in each other's
+/// way, at some nodes of one of them.
+pub fn contest(random: &mut Random, domid: u16) -> Step {
+    let names = ["data/shared/mine", "data/shared/sum", "data/x1", "data/public"];
+    let one = |random: &mut Random| {
+        let path = format!("/local/domain/{domid}/{}", random.pick(&names));
+        match random.below(10) {
+            0..5 => node(path, Action::Read),
+            5..9 => {
+                let value = value(random);
+                write(path, value)
+            }
+            _ => node(path, Action::Rm),
+        }
+    };
+    if random.chance(70) {
+        Step::transaction(requests(random, 8, one))
+    } else {
+        Step::Batch(requests(random, 4, one))
+    }
 }
 
 fn suspend(domid: u16) -> Vec<Step> {

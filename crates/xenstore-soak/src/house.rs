@@ -112,6 +112,11 @@ impl House {
         matches!(self.phase, Phase::Empty { until } if until <= now)
     }
 
+    /// Whether a good guest runs in it.
+    pub fn has_good_guest(&self) -> bool {
+        self.guest.is_some()
+    }
+
     fn domid(&self) -> Domid {
         Domid::new(self.domain.domid)
     }
@@ -142,7 +147,7 @@ impl Village {
         town: &mut Town,
         now: Instant,
     ) -> Result<bool, Failure> {
-        let neighbours: Vec<u16> = self.houses.iter().map(|house| house.domain.domid).collect();
+        let neighbours = self.domids();
         let house = &mut self.houses[number];
         let (domid, domain) = (house.domid(), house.domain);
         match deed {
@@ -172,6 +177,9 @@ impl Village {
                 house.phase = Phase::Living { until: now + life };
             }
             Deed::Halt => {
+                if house.guest.as_ref().is_some_and(Actor::is_inside) {
+                    return Ok(false);
+                }
                 town.host.shut_down(domid)?;
                 town.host.raise()?;
                 house.guest.iter_mut().for_each(|guest| guest.frozen = true);

@@ -21,6 +21,10 @@ use crate::feed::{Event, Feed, Heard};
 /// How late an event may be.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The first client of every model hears of all domains that come and go. It is the same for
+/// all models, so what it is told is only counted.
+pub const HERALD: usize = 0;
+
 /// What a client was told to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
@@ -63,6 +67,8 @@ struct Candidate {
     /// Requests that came to their turn in it and were not seen answered yet.
     done: BTreeMap<u64, Reply>,
     feeds: BTreeMap<usize, Feed>,
+    /// What the herald was told, and how often.
+    announced: BTreeMap<String, u64>,
 }
 
 impl Candidate {
@@ -82,6 +88,9 @@ impl Candidate {
                         reply = Some(Reply { kind, transaction, payload });
                     }
                     Message::Reply { .. } => {}
+                    Message::Event { path, .. } if client == HERALD => {
+                        *self.announced.entry(path).or_default() += 1;
+                    }
                     Message::Event { path, token } => {
                         let feed = self.feeds.entry(client).or_default();
                         feed.expect(Event { path, token }, caused, now);
@@ -110,8 +119,12 @@ pub struct Judge {
 impl Judge {
     /// Of a store nobody used yet.
     pub fn new() -> Self {
-        let candidate =
-            Candidate { model: Model::new(false), done: BTreeMap::new(), feeds: BTreeMap::new() };
+        let candidate = Candidate {
+            model: Model::new(false),
+            done: BTreeMap::new(),
+            feeds: BTreeMap::new(),
+            announced: BTreeMap::new(),
+        };
         Self {
             machine: Machine::new(),
             candidates: vec![candidate],
@@ -177,12 +190,20 @@ impl Judge {
         self.machine.apply(&Act::Create(domid));
     }
 
-    /// The model is asked alone.
-    pub fn teach(&mut self, asked: &Asked) {
-        for candidate in &mut self.candidates {
-            candidate.model.answer(asked, &mut self.machine);
-            candidate.model.take_output();
-        }
+    /// Only the model is asked; what it answers.
+    pub fn teach(&mut self, asked: &Asked) -> Option<Reply> {
+        let now = Instant::now();
+        let Self { candidates, machine, .. } = self;
+        let answers = candidates.iter_mut().map(|candidate| {
+            candidate.model.answer(asked, machine);
+            candidate.collect(asked.client, now, now)
+        });
+        answers.last().flatten()
+    }
+
+    /// What the herald is to be told of this village, and how often.
+    pub fn announced(&self) -> &BTreeMap<String, u64> {
+        &self.candidates[0].announced
     }
 
     /// A client sent a request.
@@ -218,7 +239,7 @@ impl Judge {
         let reply = reply.known();
         let place = self.pending.iter().position(|pending| pending.asked.client == client);
         let Some(place) = place else {
-            return Err(Failure::disagreement(format!("client {client} asked nothing: {reply:?}")));
+            return Err(Failure::Disagreement(format!("client {client} asked nothing: {reply:?}")));
         };
         let number = self.pending[place].number;
         let mut told = BTreeSet::new();
@@ -235,7 +256,7 @@ impl Judge {
         let pending = self.pending.remove(place);
         if left.is_empty() {
             let what = format!("{:?}\ndaemon {reply:?}\nmodel  {told:?}", pending.asked);
-            return Err(Failure::disagreement(what));
+            return Err(Failure::Disagreement(what));
         }
         self.candidates = left;
         self.thin_out();
@@ -313,7 +334,7 @@ impl Judge {
         }
         if left.is_empty() {
             let what = format!("events that should not come: {}", unexplained.join("\nor "));
-            return Err(Failure::disagreement(what));
+            return Err(Failure::Disagreement(what));
         }
         self.candidates = left;
         self.thin_out();
@@ -324,7 +345,7 @@ impl Judge {
         for (client, feed) in &self.candidates[0].feeds {
             if let Some(event) = feed.overdue(now, PATIENCE) {
                 let what = format!("client {client} was not told of {event:?}");
-                return Err(Failure::disagreement(what));
+                return Err(Failure::Disagreement(what));
             }
         }
         Ok(())
@@ -343,7 +364,7 @@ impl Judge {
             return;
         }
         let mut known = BTreeSet::new();
-        self.candidates.retain(|Candidate { model, done, feeds }| {
+        self.candidates.retain(|Candidate { model, done, feeds, .. }| {
             let due: Vec<_> = feeds.iter().map(|(&client, feed)| (client, feed.due())).collect();
             let done: Vec<_> = done.keys().copied().collect();
             known.insert((done, due, model.moments(), model.store().dump()))

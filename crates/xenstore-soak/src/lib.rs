@@ -20,7 +20,7 @@
 //! | [`libxl`], [`habits`] | what toolstacks and good guests ask |
 //! | [`hostile`] | what hostile guests do |
 //! | [`judge`], [`feed`] | whether replies and events are those of the model |
-//! | [`census`] | whether the whole store is |
+//! | [`census`], [`herald`] | whether the whole store is, and what is said of all domains |
 //! | [`town`] | what all share: host, socket, counts |
 //! | [`tally`], [`vitals`], [`log_lines`], [`report`] | figures |
 
@@ -35,6 +35,7 @@ pub mod census;
 pub mod failure;
 pub mod feed;
 pub mod habits;
+pub mod herald;
 pub mod hostile;
 pub mod house;
 pub mod judge;

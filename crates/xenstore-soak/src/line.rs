@@ -132,7 +132,7 @@ impl Socket {
 
 fn parse(message: &xenstore_wire::Message<'_>) -> Result<Message, Failure> {
     let header = message.header;
-    let wrong = || Failure::disagreement(format!("a message nobody expects: {header:?}"));
+    let wrong = || Failure::Disagreement(format!("a message nobody expects: {header:?}"));
     let kind = MessageType::from_number(header.kind).ok_or_else(wrong)?;
     if kind != MessageType::WatchEvent {
         let payload = String::from_utf8_lossy(message.payload).into_owned();

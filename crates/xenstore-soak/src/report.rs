@@ -82,15 +82,22 @@ fn agreement(outcome: &Outcome) -> String {
         "## Agreement\n\n\
          * {} requests and {} events of good guests and toolstacks: all as the model says.\n\
          * After the hostile guests were destroyed, the whole store with all good guests in it:\n  \
-         {with_guests} nodes, values, permissions and orders of children, as the model says.\n\
-         * After all were destroyed: {empty} nodes, those from before the first guest.\n\
-         * `CONTROL check`: the accounts agree with a recount, both times. The accounts of good\n  \
-         guests were compared with the model's all along (`CONTROL quota`).\n\
+         {} nodes, values, permissions and orders of children, as the model says.\n\
+         * After all were destroyed: {} nodes, those from before the first guest, and no account\n  \
+         of any domain.\n\
+         * `CONTROL check`: the accounts agree with a recount, both times. `CONTROL quota`: those\n  \
+         of the {} good guests then, and of all of them every now and then, are the model's.\n\
+         * Whoever watches for all domains (`@introduceDomain`, `@releaseDomain`) was told {}\n  \
+         times, as often as something became of one.\n\
          * Of every domain that died: event channel given back, ring unmapped.\n\
          * At most {} orders in which the daemon could have taken what was under way had to be\n  \
          told apart.\n",
         thousands(tally.requests()),
         thousands(tally.events),
+        with_guests.nodes,
+        empty.nodes,
+        with_guests.accounts,
+        thousands(empty.announced),
         tally.most_candidates,
     )
 }
@@ -118,10 +125,11 @@ fn waiting(outcome: &Outcome) -> String {
         text,
         "\nMeanwhile the daemon had {daemon:.2} of a processor, the soak itself {soak:.2}, and all\n\
          programs of the machine together {machine:.2} of {}. The soak did not look at what came\n\
-         for {} at the longest.\n\n\
+         for {} at the longest. No transaction of a guest was open for longer than {}.\n\n\
          Transactions got through after so many tries:\n\n| tries |",
         std::thread::available_parallelism().map_or(1, usize::from),
         time(outcome.longest_pause),
+        time(outcome.tally.longest_open.get(&Who::Guest).copied().unwrap_or_default()),
     );
     let whos: Vec<Who> = waits.keys().copied().collect();
     let names: Vec<_> = whos.iter().map(|&who| name(who)).collect();

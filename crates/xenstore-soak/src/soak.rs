@@ -4,19 +4,20 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use xenstore_client::Client;
+use xenstore_client::{Client, Store};
 use xenstore_guests::Host;
 use xenstore_model::random::Random;
 use xenstore_oracle::daemon::Daemon;
 
 use crate::census;
 use crate::failure::Failure;
+use crate::herald::Herald;
 use crate::hostile::Kind;
 use crate::house::{House, Part};
 use crate::options::Options;
 use crate::tally::Tally;
 use crate::town::{Ready, Town};
-use crate::village::{Mood, Village, foundations};
+use crate::village::{FOUNDATION, Mood, Village};
 use crate::vitals::Vitals;
 
 /// The longest that a good client may wait for one request. A protected transaction of a
@@ -30,6 +31,10 @@ pub const LONGEST_FOR_A_TURN: Duration = Duration::from_secs(30);
 
 /// How long a phase of the end may take.
 const END: Duration = Duration::from_secs(120);
+
+/// So much more memory than without guests the daemon may hold after all were destroyed:
+/// what a program needs once and keeps, and what lies between pieces in use.
+const MOST_GROWTH: u64 = 8 << 20;
 
 /// Of four villages the last has so many houses; the others have one.
 const LARGE: usize = 4;
@@ -53,12 +58,23 @@ pub struct Outcome {
     pub at_end: Vitals,
     /// The daemon after everything was destroyed.
     pub after: Vitals,
-    /// How many nodes were compared with all good guests there, and with nobody.
-    pub compared: [usize; 2],
+    /// What was compared with all good guests there, and with nobody.
+    pub compared: [Compared; 2],
     /// The longest that this program did not look at what came.
     pub longest_pause: Duration,
     /// What the daemon logged.
     pub log: String,
+}
+
+/// How much was found to be as the models say.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared {
+    /// Nodes in the whole store.
+    pub nodes: usize,
+    /// Accounts of domains.
+    pub accounts: usize,
+    /// Events of all domains that came and went so far.
+    pub announced: u64,
 }
 
 /// What was seen in one second.
@@ -76,6 +92,7 @@ pub struct Sample {
 struct Soak {
     daemon: Daemon,
     town: Town,
+    herald: Herald,
     /// The good villages, and then the hostile.
     villages: Vec<Village>,
     /// How many of them are good.
@@ -105,12 +122,11 @@ pub fn run(
     let daemon = Daemon::rxenstored_on_host(&[]);
     let host = Host::open(&daemon.host_directory())?;
     let mut client = Client::open_path(daemon.socket())?;
-    for request in foundations() {
-        client.raw(request.kind(), None, request.payload().as_bytes())?;
-    }
-    let at_start = Vitals::take(daemon.pid())?;
-    let begun = Instant::now();
     let mut soak = Soak::new(options, seed, daemon, host)?;
+    // Once the last thing is there that the herald asked for, all is.
+    while !client.exists(FOUNDATION)? {}
+    let at_start = Vitals::take(soak.daemon.pid())?;
+    let begun = Instant::now();
 
     let end = begun + options.duration();
     let mut warm = None;
@@ -129,14 +145,13 @@ pub fn run(
     let at_end = Vitals::take(soak.daemon.pid())?;
     progress("the hostile guests are destroyed, the good ones finish what they began");
     soak.until_done(Mood::Rest, Mood::Leave)?;
-    let with_guests = census::compare(&mut client, &soak.villages)?;
-    check_accounts(&mut client)?;
-    progress(&format!("daemon and model agree in {with_guests} nodes; now all are destroyed"));
+    let with_guests = soak.compare(&mut client)?;
+    progress(&format!("daemon and model agree in {} nodes; now all are destroyed", with_guests.nodes));
     soak.until_done(Mood::Leave, Mood::Leave)?;
-    let empty = census::compare(&mut client, &soak.villages)?;
-    check_accounts(&mut client)?;
+    let empty = soak.compare(&mut client)?;
     soak.check_board()?;
     let after = soak.settle()?;
+    check_memory(&at_start, &after)?;
     let Soak { daemon, town, samples, longest_pause, .. } = soak;
     Ok(Outcome {
         seed,
@@ -153,15 +168,17 @@ pub fn run(
     })
 }
 
-/// Whether the daemon's accounts agree with its own recount.
-fn check_accounts(client: &mut Client) -> Result<(), Failure> {
-    let said = client.control("check", &[])?;
-    if said == "OK" { Ok(()) } else { Err(Failure::disagreement(format!("CONTROL check: {said}"))) }
+/// Whether the daemon holds no more than before any guest came.
+fn check_memory(before: &Vitals, after: &Vitals) -> Result<(), Failure> {
+    let as_before = after.files == before.files && after.resident <= before.resident + MOST_GROWTH;
+    let what = || format!("expected as much memory and as many files as {before:?}, found {after:?}");
+    as_before.then_some(()).ok_or_else(|| Failure::Broken(what()))
 }
 
 impl Soak {
     fn new(options: &Options, seed: u64, daemon: Daemon, host: Host) -> Result<Self, Failure> {
         let town = Town::new(host, daemon.socket())?;
+        let herald = Herald::new(&town)?;
         let mut random = Random::new(seed);
         let (mut villages, mut places) = (Vec::new(), vec![None; 0x7ff0]);
         let mut number = 0;
@@ -199,6 +216,7 @@ impl Soak {
         Ok(Self {
             daemon,
             town,
+            herald,
             villages,
             good,
             places,
@@ -222,6 +240,9 @@ impl Soak {
         let pause = now.duration_since(self.last_look).saturating_sub(timeout);
         self.longest_pause = self.longest_pause.max(pause);
         self.last_look = now;
+        if ready.herald {
+            self.herald.receive()?;
+        }
         let rings = ready.rings.iter().filter_map(|domid| {
             let (village, house) = (*self.places.get(usize::from(domid.get()))?)?;
             Some((village, Part { house, is_guest: true }))
@@ -268,6 +289,7 @@ impl Soak {
     /// Goes on until everybody has come to rest, or left.
     fn until_done(&mut self, good: Mood, hostile: Mood) -> Result<(), Failure> {
         let begun = Instant::now();
+        self.last_look = begun;
         loop {
             self.live(good, hostile)?;
             let is_done = |number: usize, village: &Village| match (number < self.good, good) {
@@ -282,6 +304,16 @@ impl Soak {
                 return Err(village.explain(Failure::Stalled(what)));
             }
         }
+    }
+
+    /// Compares all there is with what the models say.
+    fn compare(&mut self, client: &mut Client) -> Result<Compared, Failure> {
+        let nodes = census::compare(client, &self.villages)?;
+        let accounts = census::compare_accounts(client, &mut self.villages)?;
+        // What the herald is due was on its way before these were answered.
+        self.herald.receive()?;
+        self.herald.check(&self.villages)?;
+        Ok(Compared { nodes, accounts, announced: self.herald.count() })
     }
 
     fn inhabitants(&self) -> (usize, usize) {

@@ -76,6 +76,8 @@ pub struct Tally {
     pub answers: BTreeMap<(Who, &'static str, Option<String>), u64>,
     /// Transactions by how often they were tried until they got through.
     pub tries: BTreeMap<(Who, u32), u64>,
+    /// The longest that a transaction was open.
+    pub longest_open: BTreeMap<Who, Duration>,
     /// Events that good clients were told.
     pub events: u64,
     /// What became of guests, by kind.
@@ -102,6 +104,12 @@ impl Tally {
     /// A transaction got through.
     pub fn got_through(&mut self, who: Who, tries: u32) {
         *self.tries.entry((who, tries)).or_default() += 1;
+    }
+
+    /// A transaction was open for this time.
+    pub fn was_open(&mut self, who: Who, time: Duration) {
+        let longest = self.longest_open.entry(who).or_default();
+        *longest = time.max(*longest);
     }
 
     /// Something became of a guest.

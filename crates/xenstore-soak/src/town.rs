@@ -30,12 +30,20 @@ pub struct Town {
 pub struct Ready {
     /// Toolstacks, by village and house.
     pub sockets: Vec<(usize, Part)>,
+    /// Whether the herald's socket has something.
+    pub herald: bool,
     /// Domains whose event channel fired.
     pub rings: Vec<Domid>,
 }
 
 /// Stands for the event channels of all guests.
 const RINGS: u64 = 0;
+
+/// Stands for the herald.
+const HERALD: u64 = 1;
+
+/// The first of the numbers that stand for toolstacks.
+const TOOLSTACKS: u64 = 2;
 
 impl Town {
     /// Around a daemon with this socket, on this host.
@@ -48,9 +56,17 @@ impl Town {
 
     /// Connects a toolstack.
     pub fn connect(&self, village: usize, part: Part) -> io::Result<Line> {
+        self.connect_as(TOOLSTACKS + ((village as u64) << 8 | part.house as u64))
+    }
+
+    /// Connects the herald.
+    pub fn connect_herald(&self) -> io::Result<Line> {
+        self.connect_as(HERALD)
+    }
+
+    fn connect_as(&self, data: u64) -> io::Result<Line> {
         let line = Line::connect(&self.socket)?;
         if let Some(file) = line.file() {
-            let data = 1 + ((village as u64) << 8 | part.house as u64);
             epoll::add(&self.epoll, file, EventData::new_u64(data), EventFlags::IN)?;
         }
         Ok(line)
@@ -59,6 +75,7 @@ impl Town {
     /// Waits until there is something to look at, at most for so long.
     pub fn wait(&mut self, timeout: Duration, ready: &mut Ready) -> io::Result<()> {
         ready.sockets.clear();
+        ready.herald = false;
         ready.rings.clear();
         let mut events = Vec::with_capacity(256);
         let timeout = Timespec::try_from(timeout).unwrap_or_default();
@@ -69,8 +86,11 @@ impl Town {
         }
         for event in &events {
             let data = event.data.u64();
-            let Some(place) = data.checked_sub(1) else {
-                ready.rings.extend_from_slice(self.host.wait(Some(Duration::ZERO))?);
+            let Some(place) = data.checked_sub(TOOLSTACKS) else {
+                ready.herald |= data == HERALD;
+                if data == RINGS {
+                    ready.rings.extend_from_slice(self.host.wait(Some(Duration::ZERO))?);
+                }
                 continue;
             };
             let (village, house) = (place >> 8, place & 0xff);

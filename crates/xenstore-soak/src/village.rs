@@ -104,8 +104,7 @@ impl Village {
         if self.houses.iter().any(|house| house.reconnecting) {
             return Ok(late);
         }
-        let waiting: Vec<_> =
-            self.parts().filter_map(|part| self.actor(part)?.waits_since()).collect();
+        let waiting: Vec<_> = self.parts().filter_map(|part| self.actor(part)?.waits_since()).collect();
         if let Some(&last) = waiting.iter().max()
             && (waiting.len() >= MOST_WAITING
                 || self.judge.candidates() > MOST_CANDIDATES
@@ -117,7 +116,7 @@ impl Village {
         let idle_until = self.fill_scripts(mood, town, now);
         let mut ready: Vec<Part> = self.parts().filter(|&part| self.can_act(part, now)).collect();
         while !ready.is_empty() {
-            let part = ready.swap_remove(self.random.below(ready.len()));
+            let part = ready.swap_remove(self.choose(&ready));
             let Some(step) = self.actor_mut(part).and_then(|actor| actor.script.pop_front()) else {
                 continue;
             };
@@ -144,6 +143,16 @@ impl Village {
             }
         }
         Ok(late.min(idle_until).max(now + Duration::from_millis(1)))
+    }
+
+    /// Who of these is next: mostly one with an open transaction, since who has one is quick.
+    fn choose(&mut self, ready: &[Part]) -> usize {
+        let is_inside = |part: &Part| self.actor(*part).is_some_and(Actor::is_inside);
+        let inside: Vec<_> = (0..ready.len()).filter(|&it| is_inside(&ready[it])).collect();
+        if inside.is_empty() || self.random.chance(30) {
+            return self.random.below(ready.len());
+        }
+        inside[self.random.below(inside.len())]
     }
 
     /// Whether somebody who can go on is protected.
@@ -173,9 +182,9 @@ impl Village {
             None => false,
             Some(Step::Do(Deed::Pause(_))) => !paused,
             // Who domains are must not change while somebody waits who may mean them.
-            Some(Step::Do(_) | Step::Ask(Request::Introduce(..) | Request::Release(_))) => {
-                !paused && self.judge.is_quiet()
-            }
+            Some(
+                Step::Do(_) | Step::Ask(Request::Introduce(..) | Request::Release(_)),
+            ) => !paused && self.judge.is_quiet(),
             Some(_) => !paused,
         }
     }
@@ -203,7 +212,12 @@ impl Village {
                 next = next.min(self.rest_until);
                 continue;
             }
-            let neighbours: Vec<u16> = self.houses.iter().map(|house| house.domain.domid).collect();
+            if self.random.chance(3) {
+                self.begin_contest(house.domain.domid, now);
+                continue;
+            }
+            let house = &self.houses[part.house];
+            let neighbours = self.domids();
             let here = Circumstances { domain: house.domain, neighbours: &neighbours };
             // One of them, then it is quiet for a while.
             if self.random.chance(50) {
@@ -213,14 +227,35 @@ impl Village {
                 true => habits::guests_next(&mut self.random, &here),
                 false => habits::toolstacks_next(&mut self.random, &here),
             };
-            let micros = usize::try_from(self.pace.as_micros() * 2).unwrap_or(1).max(1);
-            let rest = Duration::from_micros(self.random.below(micros) as u64);
-            self.rest_until = now + rest;
+            self.rest(now);
             if let Some(actor) = self.actor_mut(part) {
                 actor.script.extend(steps);
             }
         }
         next
+    }
+
+    fn rest(&mut self, now: Instant) {
+        let micros = usize::try_from(self.pace.as_micros() * 2).unwrap_or(1).max(1);
+        self.rest_until = now + Duration::from_micros(self.random.below(micros) as u64);
+    }
+
+    /// Everybody who has nothing else to do wants something of the same nodes.
+    fn begin_contest(&mut self, domid: u16, now: Instant) {
+        for part in self.parts() {
+            let lives = matches!(self.houses[part.house].phase, Phase::Living { .. });
+            let idle = |actor: &Actor| actor.script.is_empty() && !actor.frozen;
+            if lives && self.actor(part).is_some_and(idle) {
+                let steps = [0; 2].map(|_| habits::contest(&mut self.random, domid));
+                self.actor_mut(part).iter_mut().for_each(|it| it.script.extend(steps.clone()));
+            }
+        }
+        self.rest(now);
+    }
+
+    /// The numbers that its domains have, or had last.
+    pub(crate) fn domids(&self) -> Vec<u16> {
+        self.houses.iter().map(|house| house.domain.domid).collect()
     }
 
     fn begin_to_die(&mut self, number: usize, town: &mut Town) {
@@ -292,10 +327,7 @@ impl Village {
         let idle = |actor: &Actor| actor.script.is_empty() && self.judge.is_told(actor.client);
         self.judge.is_quiet()
             && self.parts().filter_map(|part| self.actor(part)).all(idle)
-            && self
-                .houses
-                .iter()
-                .all(|house| matches!(house.phase, Phase::Empty { .. } | Phase::Living { .. }))
+            && self.houses.iter().all(|house| matches!(house.phase, Phase::Empty { .. } | Phase::Living { .. }))
     }
 
     /// Whether nobody lives here.
@@ -347,32 +379,34 @@ impl Village {
 
     /// Says where it was.
     pub fn explain(&self, failure: Failure) -> Failure {
-        let domids: Vec<_> = self.houses.iter().map(|house| house.domain.domid).collect();
-        let place = format!("village {}, domains {domids:?}", self.number);
+        let place = format!("village {}, domains {:?}", self.number, self.domids());
         let history: Vec<_> = self.history.iter().map(String::as_str).collect();
         Failure::Somewhere { place, history: history.join("\n"), source: Box::new(failure) }
     }
 }
 
-/// What was in the store before anybody came.
+/// What was in the store before anybody came, and who listens to what becomes of domains.
 fn prepare(judge: &mut Judge) {
     let client = judge.connect();
     for request in foundations() {
         judge.teach(&Asked { client, transaction: 0, request, protected: false });
     }
-    judge.disconnect(client);
 }
 
-/// What the town's first toolstack writes.
+/// The last of what the herald asks for.
+pub const FOUNDATION: &str = "/local/pool/0/name";
+
+/// What the herald asks: it is the first client of all, and of every model.
 pub fn foundations() -> Vec<Request> {
     let mut requests: Vec<_> =
         SHARED.map(|path| Request::Node(path.to_owned(), Action::Mkdir)).into();
-    for (path, value) in [
-        ("/local/pool/0/name", "Pool-0"),
-        ("/local/domain/0/name", "Domain-0"),
-        ("/tool/secret", "s3"),
-    ] {
+    for (path, value) in [("/local/domain/0/name", "Domain-0"), ("/tool/secret", "s3")] {
         requests.push(Request::Node(path.to_owned(), Action::Write(value.to_owned())));
     }
+    for name in ["@introduceDomain", "@releaseDomain"] {
+        requests.push(Request::Watch(name.to_owned(), "herald".to_owned(), None));
+    }
+    let last = Action::Write("Pool-0".to_owned());
+    requests.push(Request::Node(FOUNDATION.to_owned(), last));
     requests
 }
