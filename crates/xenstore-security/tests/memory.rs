@@ -116,7 +116,9 @@ fn xsa_326_events_nobody_reads() {
             assert_eq!(flood.refusals, [""; 0]);
         }
         world.fill(&mut floods);
-        floods.iter_mut().for_each(|flood| while flood.take() > 0 {});
+        for flood in &mut floods {
+            while flood.take() > 0 {}
+        }
         let watching: Vec<_> = floods.iter().map(|it| world.account(&it.guest)).collect();
         let growth = Growth::since_now(world);
         for number in 0..CHANGES {
