@@ -38,29 +38,29 @@ pub const RULES: &[Rule] = &[
         expects: |case, aspect| *aspect == Aspect::Reply && case.is(&[T::Control]),
     },
     Rule {
-        title: "Numbers of `INTRODUCE`",
-        rxenstored: "Frame and port are decimal digits, the port not 0, else `EINVAL`.",
-        c: Some("What `atoi` makes of them, but the port not 0."),
-        ocaml: Some("Any integers; a frame that is none is `EIO`."),
+        title: "Port of `INTRODUCE`",
+        rxenstored: "Decimal digits and not 0, else `EINVAL`.",
+        c: Some("What `atoi` makes of it, but not 0."),
+        ocaml: Some("Any integer."),
         why: "A misspelt port must not be some other.",
         expects: |case, aspect| {
-            let strings = case.strings();
-            let number = |at: usize| strings.get(at).and_then(|text| decimal::<u64>(text).ok());
+            let port = case.strings().get(2).copied().unwrap_or_default().to_vec();
             *aspect != Aspect::Order
                 && case.is(&[T::Introduce])
                 && case.refused("EINVAL")
-                && (number(1).is_none()
-                    || !number(2).is_some_and(|port| (1..1 << 32).contains(&port)))
+                && !matches!(decimal::<u32>(&port), Ok(1..))
         },
     },
     Rule {
         title: "Frame of `INTRODUCE`",
-        rxenstored: "Not used: the ring is found by its grant.",
+        rxenstored: "Not looked at: the ring is found by its grant.",
         c: None,
-        ocaml: Some("Another than at the first `INTRODUCE` is `EINVAL`."),
+        ocaml: Some("A word is `EIO`; another than at the first `INTRODUCE` is `EINVAL`."),
         why: "As C: a domain that was reset may have its ring elsewhere.",
         expects: |case, aspect| {
-            *aspect != Aspect::Order && case.is(&[T::Introduce]) && case.they_refuse("EINVAL")
+            *aspect != Aspect::Order
+                && case.is(&[T::Introduce])
+                && (case.they_refuse("EIO") || case.they_refuse("EINVAL"))
         },
     },
     Rule {
