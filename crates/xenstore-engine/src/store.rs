@@ -31,6 +31,9 @@ pub struct Store {
 
 type Outcome<T> = Result<T, Refusal>;
 
+/// Bytes of memory that a copy of a node takes, with its part of its directory's.
+const NODE_COPY: usize = 320;
+
 impl Store {
     /// What every store has from the start, all of it `owner`'s: a root, `/tool/xenstored`,
     /// which says what serves the host, and the two special names. Every domain may watch
@@ -366,6 +369,17 @@ impl Store {
         charge_all(&subtree, path, ledger, |charge| charge);
         ledger.note_change(self.subtree_change(path, &subtree, true));
         let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
+    }
+
+    /// Bytes of the nodes that `newer` does not share: what is kept for this version alone.
+    /// Costs what was changed between the two.
+    pub fn unshared_bytes(&self, newer: &Self) -> u64 {
+        let bytes = |node: &Node<NodeData>| {
+            let NodeData { acl, value } = node.value();
+            NODE_COPY + value.len() + node.name().len() + 8 * acl.count()
+        };
+        let nodes = xenstore_tree::unshared(self.nodes.root(), newer.nodes.root());
+        nodes.map(|node| bytes(node) as u64).sum()
     }
 
     /// What every domain owns and where, counted anew: for checks.

@@ -8,6 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`world`] | a daemon, its host, its toolstack, and the guests |
+//! | [`advisories`] | the table of `docs/security.md`: what happened, and why it does not here |
 //! | [`account`] | what a domain is charged for |
 //! | [`flood`] | guests that ask for more before they were answered |
 
@@ -22,6 +23,7 @@
 )]
 
 pub mod account;
+pub mod advisories;
 pub mod flood;
 pub mod world;
 

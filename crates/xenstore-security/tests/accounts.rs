@@ -362,15 +362,15 @@ fn xsa_440_a_count_is_right_whatever_met_at_the_commit() {
                 let what = format!("{inside:?}, {outside:?}: {end:?}");
                 assert!(end == done() || end == refused("EAGAIN"), "{what}");
                 assert_eq!(world.toolstack.control("check", &[]).unwrap(), "OK", "{what}");
-                let mut owned = [0; 2];
+                let mut counts = [0; 2];
                 for path in nodes_below(world, HOME).into_keys() {
                     let owner = world.permissions(&path).split(' ').next().unwrap().to_owned();
-                    owned[0] += u64::from(owner == "n1");
-                    owned[1] += u64::from(owner == "n2");
+                    counts[0] += u64::from(owner == "n1");
+                    counts[1] += u64::from(owner == "n2");
                 }
                 // The other's home is elsewhere.
-                owned[1] += 1;
-                assert_eq!([&guest, &second].map(|it| world.account(it).nodes), owned, "{what}");
+                counts[1] += 1;
+                assert_eq!([&guest, &second].map(|it| world.account(it).nodes), counts, "{what}");
                 world.toolstack.remove(&format!("{HOME}/a")).unwrap();
             }
         }

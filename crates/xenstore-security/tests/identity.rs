@@ -23,13 +23,13 @@ const ENDS: [(&str, End); 2] = [
 #[test]
 fn xsa_322_a_new_domain_inherits_nothing() {
     with(Peer::ALL, |world| {
-        let mut sharer = world.guest(1);
+        let mut giver = world.guest(1);
         for (how, end) in ENDS {
             let mut friend = world.guest(2);
-            assert_eq!(world.ask(&mut sharer, T::Write, "shared/deep\0secret"), done());
+            assert_eq!(world.ask(&mut giver, T::Write, "shared/deep\0secret"), done());
             for path in ["shared", "shared/deep"] {
                 let request = format!("{path}\0n1\0b2\0");
-                assert_eq!(world.ask(&mut sharer, T::SetPerms, request), done());
+                assert_eq!(world.ask(&mut giver, T::SetPerms, request), done());
             }
             world.permit("@introduceDomain", "n0 r2");
             let shared = nul("/local/domain/1/shared/deep");

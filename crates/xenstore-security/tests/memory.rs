@@ -116,7 +116,9 @@ fn xsa_326_events_nobody_reads() {
             assert_eq!(flood.refusals, [""; 0]);
         }
         world.fill(&mut floods);
-        floods.iter_mut().for_each(|flood| while flood.take() > 0 {});
+        for flood in &mut floods {
+            while flood.take() > 0 {}
+        }
         let watching: Vec<_> = floods.iter().map(|it| world.account(&it.guest)).collect();
         let growth = Growth::since_now(world);
         for number in 0..CHANGES {
@@ -424,7 +426,8 @@ fn xsa_349_a_change_that_is_not_read_yet_is_told_once() {
         world.finish(&mut guest);
         assert_eq!(guest.refusals, [""; 0]);
 
-        let read = |number: u32| (format!("/local/domain/1/{}", number % NODES), b"backend".to_vec());
+        let read =
+            |number: u32| (format!("/local/domain/1/{}", number % NODES), b"backend".to_vec());
         kernel.queue(T::GetDomainPath, 0, "0\0");
         world.finish(&mut kernel);
         // What fits into the ring, what is done in a turn before it is seen that the ring is

@@ -86,7 +86,7 @@ fn xsa_38_senseless_indices_end_the_service_of_their_ring() {
                     continue;
                 }
                 // Putting them right does not help: what the lanes held is lost.
-                INDICES.iter().for_each(|&field| bad.page().set_field(field, 0));
+                bad.page().restart();
                 wants_something(&mut bad);
                 bad.fire().unwrap();
                 settle(world, &mut good);
@@ -222,7 +222,7 @@ fn scribble(guest: &Guest, random: &mut Random, stop: &AtomicBool) {
             }
             2 => page.set_field(INDICES[random.below(4)], random.between(0, u32::MAX - 1)),
             3 => page.set_field(Field::Connection, random.between(0, 1)),
-            4 => INDICES.iter().for_each(|&field| page.set_field(field, 0)),
+            4 => page.restart(),
             5 => {
                 noise.fill_with(|| byte(random));
                 let _ = page.put(Lane::Requests, &noise);

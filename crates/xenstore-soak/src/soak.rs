@@ -146,7 +146,10 @@ pub fn run(
     progress("the hostile guests are destroyed, the good ones finish what they began");
     soak.until_done(Mood::Rest, Mood::Leave)?;
     let with_guests = soak.compare(&mut client)?;
-    progress(&format!("daemon and model agree in {} nodes; now all are destroyed", with_guests.nodes));
+    progress(&format!(
+        "daemon and model agree in {} nodes; now all are destroyed",
+        with_guests.nodes
+    ));
     soak.until_done(Mood::Leave, Mood::Leave)?;
     let empty = soak.compare(&mut client)?;
     soak.check_board()?;
@@ -171,7 +174,8 @@ pub fn run(
 /// Whether the daemon holds no more than before any guest came.
 fn check_memory(before: &Vitals, after: &Vitals) -> Result<(), Failure> {
     let as_before = after.files == before.files && after.resident <= before.resident + MOST_GROWTH;
-    let what = || format!("expected as much memory and as many files as {before:?}, found {after:?}");
+    let what =
+        || format!("expected as much memory and as many files as {before:?}, found {after:?}");
     as_before.then_some(()).ok_or_else(|| Failure::Broken(what()))
 }
 
