@@ -304,7 +304,7 @@ pub fn contest(random: &mut Random, domid: u16) -> Step {
         }
     };
     if random.chance(70) {
-        Step::transaction(requests(random, 8, one))
+        Step::transaction(requests(random, 6, one))
     } else {
         Step::Batch(requests(random, 4, one))
     }

@@ -107,7 +107,7 @@ impl Kind {
         Duration::from_millis(match self {
             Self::Flood | Self::Shifting | Self::Ring | Self::Reconnect => 2,
             Self::Half => 200,
-            Self::Hold => 20,
+            Self::Hold | Self::Deep => 20,
             _ => 5,
         })
     }

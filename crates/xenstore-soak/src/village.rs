@@ -23,7 +23,7 @@ use crate::libxl::SHARED;
 use crate::town::Town;
 
 /// After so long without an answer others need not wait for who may have to wait for them.
-const HELD: Duration = Duration::from_millis(20);
+const HELD: Duration = Duration::from_millis(10);
 
 /// So many clients of a village wait for an answer at a time, at most: what they could
 /// have been told multiplies.
@@ -149,7 +149,7 @@ impl Village {
     fn choose(&mut self, ready: &[Part]) -> usize {
         let is_inside = |part: &Part| self.actor(*part).is_some_and(Actor::is_inside);
         let inside: Vec<_> = (0..ready.len()).filter(|&it| is_inside(&ready[it])).collect();
-        if inside.is_empty() || self.random.chance(30) {
+        if inside.is_empty() || self.random.chance(20) {
             return self.random.below(ready.len());
         }
         inside[self.random.below(inside.len())]
@@ -246,8 +246,8 @@ impl Village {
             let lives = matches!(self.houses[part.house].phase, Phase::Living { .. });
             let idle = |actor: &Actor| actor.script.is_empty() && !actor.frozen;
             if lives && self.actor(part).is_some_and(idle) {
-                let steps = [0; 2].map(|_| habits::contest(&mut self.random, domid));
-                self.actor_mut(part).iter_mut().for_each(|it| it.script.extend(steps.clone()));
+                let step = habits::contest(&mut self.random, domid);
+                self.actor_mut(part).into_iter().for_each(|it| it.script.push_back(step.clone()));
             }
         }
         self.rest(now);
