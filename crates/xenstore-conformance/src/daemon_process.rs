@@ -15,7 +15,13 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the daemon's program is: what `RXENSTORED` says, or where a build of the
 /// whole project puts it, next to the program that asks.
 pub fn program() -> io::Result<PathBuf> {
-    if let Some(named) = env::var_os("RXENSTORED") {
+    built("rxenstored", "RXENSTORED")
+}
+
+/// Where a program of the project is: what the environment's `variable` says, or where a
+/// build of the whole project puts it, next to the program that asks.
+pub fn built(name: &str, variable: &str) -> io::Result<PathBuf> {
+    if let Some(named) = env::var_os(variable) {
         return Ok(named.into());
     }
     let mut found = env::current_exe()?;
@@ -24,13 +30,13 @@ pub fn program() -> io::Result<PathBuf> {
     if found.ends_with("deps") {
         found.pop();
     }
-    found.push("rxenstored");
+    found.push(name);
     if found.exists() {
         return Ok(found);
     }
     Err(io::Error::other(format!(
-        "expected the daemon at {}: build it (cargo build -p rxenstored) or say where it is \
-         (RXENSTORED=/path)",
+        "expected {name} at {}: build it (cargo build --workspace --bins) or say where it is \
+         ({variable}=/path)",
         found.display()
     )))
 }

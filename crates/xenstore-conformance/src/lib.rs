@@ -15,7 +15,7 @@
 //! | [`verdict`] | what a run came to |
 //! | [`guests`] | the same for guests on their rings |
 //! | [`access_log`], [`host_replay`], [`host_verdict`] | a host's access log, lived through again |
-//! | [`report`], [`demo`] | documents made of all this |
+//! | [`report`] | documents made of all this |
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,6 @@ pub mod access_log;
 pub mod canonical;
 pub mod daemon_process;
 pub mod daemon_target;
-pub mod demo;
 pub mod engine_target;
 pub mod exceptions;
 pub mod guests;

@@ -7,6 +7,7 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for developers")]
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent};
@@ -111,6 +112,42 @@ const WAYS: &[(&str, Step)] = &[
         let path = format!("{}/n{n}", n / 100);
         let list = format!("{path}\0n{domid}\0r{a}\0b{b}\0r0\0");
         host.granted(id, 0, T::Write, format!("{path}\0")) && host.granted(id, 0, T::SetPerms, list)
+    }),
+    ("lists made entry by entry on long paths", |host, id, domid, n| {
+        let path = format!("{}/{}/n{n}", "x".repeat(1900), n / 100);
+        if !host.granted(id, 0, T::Write, format!("{path}\0")) {
+            return false;
+        }
+        let mut list = format!("{path}\0n{domid}\0");
+        (1..5).all(|next| {
+            let _ = write!(list, "r{}\0", (domid + next) % GUESTS + 1);
+            host.granted(id, 0, T::SetPerms, list.clone())
+        })
+    }),
+    ("what is left of directories that were full", |host, id, _, n| {
+        // A directory of 400, of which every 16th stays.
+        let (directory, place) = (n / 400, n % 400);
+        if directory >= 30 {
+            return false;
+        }
+        let made = host.granted(id, 0, T::Write, format!("{directory}/{place}\0"));
+        if place == 399 {
+            for other in (0..400).filter(|other| other % 16 != 0) {
+                host.granted(id, 0, T::Rm, format!("{directory}/{other}\0"));
+            }
+        }
+        made
+    }),
+    ("nodes with lists of their own, nobody in them", |host, id, domid, n| {
+        let path = format!("{}/n{n}", n / 100);
+        let list = format!("{path}\0n{domid}\0");
+        host.granted(id, 0, T::Write, format!("{path}\0")) && host.granted(id, 0, T::SetPerms, list)
+    }),
+    ("nodes with names of 24 bytes", |host, id, _, n| {
+        host.granted(id, 0, T::Write, format!("{}/n{n:0>23}\0", n / 50))
+    }),
+    ("directories of one", |host, id, _, n| {
+        host.granted(id, 0, T::Write, format!("{}/{}/{}\0", n / 100, n % 100 / 10, n))
     }),
     ("watches on short paths", |host, id, _, n| host.granted_watch(id, format!("w{n}\0t\0"))),
     ("watches on deep paths", |host, id, _, n| {

@@ -12,7 +12,7 @@ use xenstore_wire::Domid;
 
 use crate::charges::signed;
 use crate::connection::Connection;
-use crate::engine::Engine;
+use crate::engine::{Engine, WORK_PER_EFFORT};
 use crate::estates::Estates;
 use crate::ids::ConnectionId;
 use crate::outside::Daemon;
@@ -22,7 +22,7 @@ impl Engine {
     /// Books a change of the store that took effect.
     pub(crate) fn book(&mut self) {
         self.versions.note(|| self.ledger.shrinkage());
-        self.domains.book(&mut self.ledger);
+        self.effort += self.domains.book(&mut self.ledger) / WORK_PER_EFFORT;
     }
 
     /// Charges a connection's domain for what waits in its buffers now, and no more for what
@@ -61,9 +61,9 @@ impl Engine {
     pub(crate) fn accounts_agree(&self) -> bool {
         let mut counted = self.store.recount();
         let mut estates = Estates::except(self.privileged);
-        for boundary in counted.boundaries() {
-            estates.note(boundary);
-        }
+        counted.changes().for_each(|change| {
+            estates.apply(&change);
+        });
         let mut others: HashMap<Domid, usize> = HashMap::new();
         for connection in self.connections().filter(|it| !it.caller.privileged) {
             *others.entry(connection.caller.domid).or_default() += weight(connection);

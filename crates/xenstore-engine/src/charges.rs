@@ -27,8 +27,9 @@ pub fn check_memory(owner: Domid, more: i64, cx: &Context<'_>) -> Result<(), Ref
     if more <= 0 || cx.caller.privileged {
         return Ok(());
     }
-    // What a transaction has made so far is part of what its domain has already.
-    let wanted = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(more);
+    // What a transaction made before is in its record, which its own domain is charged for.
+    let noted = if owner == cx.caller.domid { 0 } else { cx.ledger.of(owner).bytes };
+    let wanted = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(noted + more);
     cx.domains.check_of(owner, &cx.caller, Quota::Memory, wanted)
 }
 
@@ -88,19 +89,19 @@ const ENTRY: usize = 8;
 /// Bytes of memory a node takes beside what it holds: itself, its place in its parent's
 /// list, and a permission list of one entry (`examples/footprint.rs`).
 const NODE_COST: usize = 208;
-/// Bytes of memory that a further entry of its permission list takes, with the note in
-/// `estates` of where its domain is named.
+/// Bytes of memory that a further entry of its permission list takes, beside the path that
+/// `estates` may keep for it: where its domain is named.
 const ENTRY_COST: usize = 64;
 
 /// Bytes of memory that a permission list of so many entries takes.
-pub fn entries_cost(entries: usize) -> i64 {
-    signed(ENTRY_COST * entries.saturating_sub(1))
+pub fn entries_cost(entries: usize, path_length: usize) -> i64 {
+    signed((ENTRY_COST + path_length) * entries.saturating_sub(1))
 }
 
 /// What a node costs its owner: itself, its path, and its name in its parent's list.
 pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Charge {
     let bytes = NODE_COST + value.len() + path_length + name.len() + 1;
-    Charge { nodes: 1, bytes: signed(bytes) + entries_cost(acl.count()) }
+    Charge { nodes: 1, bytes: signed(bytes) + entries_cost(acl.count(), path_length) }
 }
 
 /// Notes what each node of a subtree at `path` costs its owner; `sign` says whether it

@@ -52,13 +52,21 @@ pub enum Way {
     Replay,
 }
 
+/// Why a transaction does not go through.
+#[derive(Debug)]
+pub enum Failure {
+    /// Its client holds an answer that would be another one now. Here it is.
+    Lost(Box<Transaction>),
+    /// Every answer holds, but a domain would have more of something than it may by now.
+    Refused(Refusal),
+}
+
 impl Transaction {
-    /// Makes the changes everybody's. If that is impossible, `store` is left as it was and
-    /// the transaction is returned: its client holds an answer that would be another now.
+    /// Makes the changes everybody's. If that is impossible, `store` is left as it was.
     ///
     /// Costs O(1) if nobody changed anything since the start, else what the recorded
     /// requests cost; never more because the store is large.
-    pub fn commit(self, store: &mut Store, cx: &mut Context<'_>) -> Result<Committed, Box<Self>> {
+    pub fn commit(self, store: &mut Store, cx: &mut Context<'_>) -> Result<Committed, Failure> {
         let before = store.clone();
         if self.changes.is_empty() && self.is_of_one_moment() {
             let copies = [self.base, self.work];
@@ -71,7 +79,7 @@ impl Transaction {
         Ok(Committed { before, copies, changes: last_of_each(merged.changes), way })
     }
 
-    fn merge(mut self, current: &Store, cx: &mut Context<'_>) -> Result<(Self, Way), Box<Self>> {
+    fn merge(mut self, current: &Store, cx: &mut Context<'_>) -> Result<(Self, Way), Failure> {
         // What permission lists and limits mean can change without any node (XSA-322).
         if cx.epoch == self.epoch {
             // What else its domain has can have grown.
@@ -83,11 +91,11 @@ impl Transaction {
                 return Ok((self, Way::Graft));
             }
         }
-        let again = self.replay(current, cx);
-        match again.filter(|again| check_ledger(&again.ledger, cx).is_ok()) {
-            Some(again) => Ok((again, Way::Replay)),
-            None => Err(Box::new(self)),
-        }
+        let Some(again) = self.replay(current, cx) else {
+            return Err(Failure::Lost(Box::new(self)));
+        };
+        check_ledger(&again.ledger, cx).map_err(Failure::Refused)?;
+        Ok((again, Way::Replay))
     }
 
     /// This transaction as if it had begun on the current store, if every answer is

@@ -57,8 +57,6 @@ pub struct Domains {
     peak: Usage,
     /// Where their nodes are.
     pub estates: Estates,
-    /// Bytes that all nodes take.
-    bytes: u64,
 }
 
 impl Domains {
@@ -73,7 +71,6 @@ impl Domains {
             defaults,
             peak: Usage::default(),
             estates: Estates::except(privileged),
-            bytes: 0,
         }
     }
 
@@ -206,21 +203,13 @@ impl Domains {
         }
     }
 
-    /// Books a change that took effect.
-    pub fn book(&mut self, ledger: &mut Ledger) {
+    /// Books a change that took effect. Returns how much work that was, in nodes.
+    pub fn book(&mut self, ledger: &mut Ledger) -> usize {
         for (domid, Charge { nodes, bytes }) in ledger.charges() {
-            self.bytes = self.bytes.saturating_add_signed(bytes);
             self.charge(domid, Quota::Nodes, nodes);
             self.charge(domid, Quota::Memory, bytes);
         }
-        for boundary in ledger.boundaries() {
-            self.estates.note(boundary);
-        }
-    }
-
-    /// Bytes that all nodes together take.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+        ledger.changes().map(|change| self.estates.apply(&change)).sum()
     }
 
     /// The most an unprivileged domain ever had of something.

@@ -32,6 +32,9 @@ const REQUESTS_PER_TURN: usize = 32;
 /// it waits until the others had their turns.
 pub(crate) const EFFORT_PER_TURN: usize = 256;
 
+/// Nodes looked at that are one unit of it.
+pub(crate) const WORK_PER_EFFORT: usize = 8;
+
 /// How an engine is to behave.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -338,7 +341,7 @@ impl Engine {
         }
         self.charge_buffers(id);
         self.watch_soft_limit(id, outside.daemon);
-        self.cast_off_old();
+        self.cast_off_old(outside.daemon);
         turn
     }
 

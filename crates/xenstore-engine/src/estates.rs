@@ -23,12 +23,16 @@ pub struct Estates {
     places: HashMap<Domid, BTreeSet<Path>>,
 }
 
-/// What concerns a domain begins, or begins no more, at a place.
+/// A change of the store, as far as it moves these places. What it moves is found out when
+/// it takes effect: until then it costs a few pointers, however many nodes there are.
 #[derive(Clone, Debug)]
-pub struct Boundary {
-    pub domid: Domid,
-    pub place: Path,
-    pub begins: bool,
+pub enum Change {
+    /// A subtree comes to a place, or goes, below a node with this list.
+    Subtree { place: Path, subtree: Subtree<NodeData>, above: Option<Acl>, comes: bool },
+    /// New nodes with this list come to a place and below it.
+    Made { place: Path, acl: Acl, above: Acl },
+    /// A node, here with its children as it was, gets another list.
+    Relisted { place: Path, node: Subtree<NodeData>, above: Option<Acl>, acl: Acl },
 }
 
 impl Estates {
@@ -37,98 +41,120 @@ impl Estates {
         Self { keeper: Some(keeper), places: HashMap::new() }
     }
 
-    /// Takes note of a boundary.
-    pub fn note(&mut self, boundary: Boundary) {
-        let Boundary { domid, place, begins } = boundary;
-        if Some(domid) == self.keeper {
-            return;
-        }
-        if begins {
-            self.places.entry(domid).or_default().insert(place);
-        } else if let Some(places) = self.places.get_mut(&domid) {
-            places.remove(&place);
-            if places.is_empty() {
-                self.places.remove(&domid);
-            }
-        }
-    }
-
     /// The first place of a domain, in the order of paths: above all others of it that lie
     /// below it.
     pub fn first(&self, domid: Domid) -> Option<&Path> {
         self.places.get(&domid)?.first()
     }
-}
 
-/// The boundaries at a place, whose node has `acl` below one with `above`.
-pub fn at<'a>(
-    place: &'a Path,
-    acl: &'a Acl,
-    above: Option<&'a Acl>,
-    begins: bool,
-) -> impl Iterator<Item = Boundary> + 'a {
-    let inherited = above.is_some_and(|above| above.is_shared_with(acl));
-    acl.concerned()
-        .filter(move |&domid| !inherited && !above.is_some_and(|above| above.concerns(domid)))
-        .map(move |domid| Boundary { domid, place: place.clone(), begins })
-}
-
-/// The boundaries in a subtree at a place below a node with `above`.
-pub fn within(
-    place: &Path,
-    subtree: &Subtree<NodeData>,
-    above: Option<&Acl>,
-    begins: bool,
-) -> Vec<Boundary> {
-    let top: &Node<NodeData> = subtree;
-    let mut found: Vec<_> = at(place, &top.value().acl, above, begins).collect();
-    // The way down to the node at hand, each node with the length of its path.
-    let mut text = if place.is_root() { String::new() } else { place.as_str().to_owned() };
-    let mut way = vec![(top, text.len())];
-    for (depth, node) in subtree.descendants() {
-        way.truncate(depth);
-        let Some(&(parent, length)) = way.last() else {
-            break;
-        };
-        text.truncate(length);
-        text.push('/');
-        text.push_str(node.name());
-        way.push((node, text.len()));
-        let (acl, above) = (&node.value().acl, &parent.value().acl);
-        // Most lists are inherited: only for the others a path is made.
-        if !above.is_shared_with(acl)
-            && acl.adds_to(above)
-            && let Ok(place) = Path::absolute(&text)
-        {
-            found.extend(at(&place, acl, Some(above), begins));
+    /// Has a change take effect. Returns how much work that was, in nodes looked at and
+    /// places moved.
+    pub fn apply(&mut self, change: &Change) -> usize {
+        match change {
+            Change::Made { place, acl, above } => self.set(place, acl, Some(above), true),
+            Change::Subtree { place, subtree, above, comes } => {
+                self.apply_subtree(place, subtree, above.as_ref(), *comes)
+            }
+            Change::Relisted { place, node, above, acl } => {
+                let before = &node.value().acl;
+                self.set(place, before, above.as_ref(), false)
+                    + self.set(place, acl, above.as_ref(), true)
+                    + self.apply_relisted(place, node, before, acl)
+            }
         }
     }
-    found
-}
 
-/// What changes for the children of a node at `place` when its list becomes another: what
-/// they had from it begins with them, and what they have of it now does not.
-pub fn below(place: &Path, node: &Node<NodeData>, before: &Acl, after: &Acl) -> Vec<Boundary> {
-    let gone = before.concerned().filter(|&domid| !after.concerns(domid));
-    let new = after.concerned().filter(|&domid| !before.concerns(domid));
-    let changed: Vec<_> = gone.map(|id| (id, true)).chain(new.map(|id| (id, false))).collect();
-    if changed.is_empty() {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for child in node.children() {
-        let acl = &child.value().acl;
-        let mut concerned = changed.iter().filter(|&&(domid, _)| acl.concerns(domid)).peekable();
-        if concerned.peek().is_none() {
-            continue;
+    /// Moves what begins at a place whose node has `acl`, below one with `above`.
+    fn set(&mut self, place: &Path, acl: &Acl, above: Option<&Acl>, begins: bool) -> usize {
+        if above.is_some_and(|above| above.is_shared_with(acl)) {
+            return 0;
         }
-        // One path in memory for all of them.
-        let place = place.child(child.name());
-        found.extend(concerned.map(|&(domid, begins)| Boundary {
-            domid,
-            place: place.clone(),
-            begins,
-        }));
+        let news = |domid: &Domid| !above.is_some_and(|above| above.concerns(*domid));
+        acl.concerned().filter(news).map(|domid| self.note(domid, place, begins)).sum()
     }
-    found
+
+    fn apply_subtree(
+        &mut self,
+        place: &Path,
+        subtree: &Node<NodeData>,
+        above: Option<&Acl>,
+        comes: bool,
+    ) -> usize {
+        let mut work = self.set(place, &subtree.value().acl, above, comes);
+        // The way down to the node at hand, each node with the length of its path.
+        let mut text = if place.is_root() { String::new() } else { place.as_str().to_owned() };
+        let mut way = vec![(subtree, text.len())];
+        for (depth, node) in subtree.descendants() {
+            way.truncate(depth);
+            let Some(&(parent, length)) = way.last() else {
+                break;
+            };
+            text.truncate(length);
+            text.push('/');
+            text.push_str(node.name());
+            way.push((node, text.len()));
+            work += 1;
+            let (acl, above) = (&node.value().acl, &parent.value().acl);
+            // Most lists are inherited: only for the others a path is made.
+            if !above.is_shared_with(acl)
+                && acl.adds_to(above)
+                && let Ok(place) = Path::absolute(&text)
+            {
+                work += self.set(&place, acl, Some(above), comes);
+            }
+        }
+        work
+    }
+
+    /// What the children of a node had from its list begins with them when the list is
+    /// another, and what they have of the new one does not.
+    fn apply_relisted(
+        &mut self,
+        place: &Path,
+        node: &Node<NodeData>,
+        before: &Acl,
+        after: &Acl,
+    ) -> usize {
+        let gone = before.concerned().filter(|&domid| !after.concerns(domid));
+        let new = after.concerned().filter(|&domid| !before.concerns(domid));
+        let changed: Vec<_> = gone.map(|id| (id, true)).chain(new.map(|id| (id, false))).collect();
+        if changed.is_empty() {
+            return 0;
+        }
+        let mut work = 0;
+        for child in node.children() {
+            work += 1;
+            let acl = &child.value().acl;
+            let concerned = changed.iter().filter(|&&(domid, _)| acl.concerns(domid));
+            // One path in memory for all of them, if there are any.
+            let mut path = None;
+            for &(domid, begins) in concerned {
+                let path = path.get_or_insert_with(|| place.child(child.name()));
+                work += self.note(domid, path, begins);
+            }
+        }
+        work
+    }
+
+    fn note(&mut self, domid: Domid, place: &Path, begins: bool) -> usize {
+        if Some(domid) == self.keeper {
+            return 0;
+        }
+        if begins {
+            self.places.entry(domid).or_default().insert(place.clone());
+        } else {
+            self.forget(domid, place);
+        }
+        1
+    }
+
+    /// Forgets a place of a domain.
+    pub fn forget(&mut self, domid: Domid, place: &Path) {
+        if let Some(places) = self.places.get_mut(&domid) {
+            places.remove(place);
+            if places.is_empty() {
+                self.places.remove(&domid);
+            }
+        }
+    }
 }

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use xenstore_wire::{Errno, Name, Path};
+use xenstore_wire::{Name, Path};
 
 use crate::charges::check_ledger;
 use crate::context::Context;
@@ -42,10 +42,6 @@ pub fn graft(
     let mut shared: Option<Path> = None;
     for Record { operation, answer } in log {
         let name = operation.name();
-        // What a domain owns decided.
-        if matches!(answer, Err(Errno::NoSpc)) {
-            return None;
-        }
         if !privileged && !operation.is_read() {
             created += name.components().count();
         }

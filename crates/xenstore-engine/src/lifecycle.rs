@@ -6,7 +6,6 @@ use crate::acl::Caller;
 use crate::connection::Transport;
 use crate::domains::Domain;
 use crate::engine::{EFFORT_PER_TURN, Engine};
-use crate::estates::Boundary;
 use crate::events::DomainEvent;
 use crate::ids::ConnectionId;
 use crate::operation::{Effect, Reply};
@@ -241,7 +240,7 @@ impl Engine {
             } else if !self.disinherit(&name, domid) {
                 // That would be a place without the domain's name.
                 debug_assert!(false, "nothing of domain {domid} at {name:?}");
-                self.domains.estates.note(Boundary { domid, place: path, begins: false });
+                self.domains.estates.forget(domid, &path);
             }
         }
         for name in self.special_names() {

@@ -75,6 +75,12 @@ pub trait Daemon {
         let _ = domid;
     }
 
+    /// A transaction had to let go of the version of the store that it saw: too much is kept
+    /// for open transactions of guests.
+    fn transaction_cast_off(&mut self, domid: Domid) {
+        let _ = domid;
+    }
+
     /// Something happened that an access log records. Called only while
     /// [`observes`](Self::observes) says so.
     fn observe(&mut self, origin: &Origin, incident: &Incident<'_>) {

@@ -1,12 +1,10 @@
 //! How much a domain may have, and how much it has.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::mem;
 
-use xenstore_wire::{Domid, Path};
+use xenstore_wire::Domid;
 
-use crate::estates::Boundary;
+use crate::estates::Change;
 
 macro_rules! quotas {
     ($($variant:ident $name:literal $default:literal $meaning:literal)*) => {
@@ -41,7 +39,7 @@ macro_rules! quotas {
 quotas! {
     Nodes "nodes" 1000 "nodes a domain may own"
     Watches "watches" 128 "watches a domain may have registered"
-    Outstanding "outstanding" 20 "requests a domain may have unanswered"
+    Outstanding "outstanding" 20 "replies a domain may leave unread before its requests wait"
     Memory "memory" 2_621_440 "bytes of store memory a domain may use (hard limit)"
     SoftMemory "soft-memory" 2_097_152 "bytes of store memory after which to warn"
     Transactions "transactions" 10 "transactions a domain may have open"
@@ -198,10 +196,8 @@ impl std::ops::Neg for Charge {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     charges: Vec<(Domid, Charge)>,
-    /// What begins (or begins no more) where; of each place the last word.
-    boundaries: BTreeMap<(Domid, Path), bool>,
-    /// Bytes the boundaries take.
-    size: usize,
+    /// In order; not more than two for a request.
+    changes: Vec<Change>,
 }
 
 impl Ledger {
@@ -233,20 +229,9 @@ impl Ledger {
         self.charges.iter().copied()
     }
 
-    /// Notes where what concerns domains begins, or begins no more.
-    pub fn note_boundaries(&mut self, boundaries: impl IntoIterator<Item = Boundary>) {
-        for Boundary { domid, place, begins } in boundaries {
-            let size = BOUNDARY_OVERHEAD + place.as_str().len();
-            if self.boundaries.insert((domid, place), begins).is_none() {
-                self.size += size;
-            }
-        }
-    }
-
-    /// Bytes that nodes are to have more of by what was noted, and bytes of the note itself.
-    pub fn growth(&self) -> usize {
-        let more = self.charges.iter().filter_map(|(_, it)| usize::try_from(it.bytes).ok());
-        self.size + more.sum::<usize>()
+    /// Notes a change of where what concerns domains begins.
+    pub fn note_change(&mut self, change: Change) {
+        self.changes.push(change);
     }
 
     /// Bytes that nodes have less of by what was noted.
@@ -259,16 +244,11 @@ impl Ledger {
         self.charges.drain(..)
     }
 
-    /// Takes the boundaries out.
-    pub fn boundaries(&mut self) -> impl Iterator<Item = Boundary> + use<> {
-        self.size = 0;
-        let boundaries = mem::take(&mut self.boundaries).into_iter();
-        boundaries.map(|((domid, place), begins)| Boundary { domid, place, begins })
+    /// Takes the changes out, in order.
+    pub fn changes(&mut self) -> impl Iterator<Item = Change> {
+        self.changes.drain(..)
     }
 }
-
-/// Bytes that a boundary takes beside its path.
-const BOUNDARY_OVERHEAD: usize = 96;
 
 #[cfg(test)]
 mod tests {

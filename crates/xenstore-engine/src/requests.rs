@@ -15,7 +15,7 @@ use crate::acl::Caller;
 use crate::charges::signed;
 use crate::context::Context;
 use crate::domains::Identity;
-use crate::engine::{EFFORT_PER_TURN, Engine};
+use crate::engine::{EFFORT_PER_TURN, Engine, WORK_PER_EFFORT};
 use crate::footprint::Disturbance;
 use crate::grant::Grant;
 use crate::ids::ConnectionId;
@@ -286,7 +286,7 @@ impl Engine {
         self.effort += match &effect {
             Effect::Removed(subtree) => subtree.descendants().take(EFFORT_PER_TURN).count(),
             // It may have been made with all above it.
-            Effect::Created => operation.name().components().count() / 8,
+            Effect::Created => operation.name().components().count() / WORK_PER_EFFORT,
             _ => 0,
         };
         let then = match effect {

@@ -13,7 +13,7 @@ use crate::acl::{Acl, Caller, Entry, Right};
 use crate::charges::{charge_all, charge_of, entries_cost, signed};
 use crate::charges::{check_memory, check_new_sizes, check_nodes, check_size};
 use crate::context::{Clock, Context};
-use crate::estates;
+use crate::estates::Change;
 use crate::grant::Grant;
 use crate::listing::child_list;
 use crate::node::NodeData;
@@ -30,6 +30,9 @@ pub struct Store {
 }
 
 type Outcome<T> = Result<T, Refusal>;
+
+/// Bytes of memory that a copy of a node takes, with its part of its directory's.
+const NODE_COPY: usize = 320;
 
 impl Store {
     /// What every store has from the start, all of it `owner`'s: a root, `/tool/xenstored`,
@@ -231,7 +234,8 @@ impl Store {
         let above = &nearest.value().acl;
         if acl.adds_to(above) {
             let depth = path.components().count() + 1 - names.len();
-            cx.ledger.note_boundaries(estates::at(&path.prefix(depth), &acl, Some(above), true));
+            let (place, above) = (path.prefix(depth), above.clone());
+            cx.ledger.note_change(Change::Made { place, acl: acl.clone(), above });
         }
         // Just found missing, and one value for each: this cannot fail.
         let _ = self.nodes.grow(path.components(), made, cx.clock.tick());
@@ -270,8 +274,14 @@ impl Store {
     ) -> Option<Subtree<NodeData>> {
         let removed = self.nodes.remove(path.components(), clock.tick())?;
         charge_all(&removed, path, ledger, |charge| -charge);
-        ledger.note_boundaries(estates::within(path, &removed, self.acl_above(path), false));
+        ledger.note_change(self.subtree_change(path, &removed, false));
         Some(removed)
+    }
+
+    /// A subtree comes to a path, or goes.
+    fn subtree_change(&self, path: &Path, subtree: &Subtree<NodeData>, comes: bool) -> Change {
+        let (place, above) = (path.clone(), self.acl_above(path).cloned());
+        Change::Subtree { place, subtree: subtree.clone(), above, comes }
     }
 
     /// The list of the node above a path.
@@ -295,7 +305,8 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
-        check_memory(acl.owner(), entries_cost(acl.count()) - entries_cost(before.count()), cx)?;
+        let cost = |acl: &Acl| entries_cost(acl.count(), name.as_str().len());
+        check_memory(acl.owner(), cost(&acl) - cost(&before), cx)?;
         self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
     }
@@ -304,12 +315,12 @@ impl Store {
     /// then.
     pub fn set_acl(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
         if let Name::Node(path) = name
-            && let Some(node) = self.nodes.get(path.components())
+            && let Some(node) = self.nodes.subtree(path.components())
+            // Most lists that are set concern the same domains as before.
+            && (node.value().acl.adds_to(&acl) || acl.adds_to(&node.value().acl))
         {
-            let (before, above) = (&node.value().acl, self.acl_above(path));
-            ledger.note_boundaries(estates::at(path, before, above, false));
-            ledger.note_boundaries(estates::at(path, &acl, above, true));
-            ledger.note_boundaries(estates::below(path, node, before, &acl));
+            let (place, above) = (path.clone(), self.acl_above(path).cloned());
+            ledger.note_change(Change::Relisted { place, node, above, acl: acl.clone() });
         }
         self.change(name, ledger, clock, |data| data.acl = acl);
     }
@@ -356,15 +367,26 @@ impl Store {
             return;
         };
         charge_all(&subtree, path, ledger, |charge| charge);
-        ledger.note_boundaries(estates::within(path, &subtree, self.acl_above(path), true));
+        ledger.note_change(self.subtree_change(path, &subtree, true));
         let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
+    }
+
+    /// Bytes of the nodes that `newer` does not share: what is kept for this version alone.
+    /// Costs what was changed between the two.
+    pub fn unshared_bytes(&self, newer: &Self) -> u64 {
+        let bytes = |node: &Node<NodeData>| {
+            let NodeData { acl, value } = node.value();
+            NODE_COPY + value.len() + node.name().len() + 8 * acl.count()
+        };
+        let nodes = xenstore_tree::unshared(self.nodes.root(), newer.nodes.root());
+        nodes.map(|node| bytes(node) as u64).sum()
     }
 
     /// What every domain owns and where, counted anew: for checks.
     pub fn recount(&self) -> Ledger {
         let mut ledger = Ledger::default();
         if let Some(all) = self.nodes.subtree([]) {
-            ledger.note_boundaries(estates::within(&Path::root(), &all, None, true));
+            ledger.note_change(self.subtree_change(&Path::root(), &all, true));
         }
         for (tree, prefix) in [(&self.nodes, "/"), (&self.specials, "")] {
             let mut walk = tree.root().top_down().under(prefix);

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use xenstore_tree::Node;
 use xenstore_wire::{Errno, Name};
 
 use crate::context::Context;
@@ -26,7 +27,7 @@ const MOST_BYTES: u32 = 256 << 20;
 pub const TRANSACTION_OVERHEAD: usize = 1024;
 
 /// Bytes a recorded request takes beside its path, its value and its answer.
-const RECORD_OVERHEAD: usize = 192;
+const RECORD_OVERHEAD: usize = 320;
 
 /// Bytes of nodes that a change at a place replaces, besides what was there.
 pub fn replaced_by_path(name: &Name) -> usize {
@@ -41,7 +42,7 @@ const NO_EPOCH: u64 = u64::MAX;
 const READ_NAME: usize = 64;
 
 /// Bytes that each name of a path counts for where something is changed for the first time:
-/// the private copy of a node and of its directory.
+/// the private copy of a node and of its directory, or new ones.
 const CHANGED_NAME: usize = 320;
 
 /// Bytes recorded that are one unit of a turn's work.
@@ -74,6 +75,8 @@ pub struct Transaction {
     /// Whether its copy is none of its own any more, but the store as it was when it was
     /// cast off.
     adrift: bool,
+    /// How many requests there were, refused ones included.
+    requests: usize,
     /// Bytes its record takes.
     bytes: usize,
     /// The places asked about, where their number is limited, and whether something may have
@@ -115,6 +118,7 @@ impl Transaction {
             expires,
             since: 0,
             adrift: false,
+            requests: 0,
             bytes: TRANSACTION_OVERHEAD,
             touched: HashMap::new(),
         }
@@ -128,13 +132,26 @@ impl Transaction {
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let before = self.ledger.growth();
+        let work = READ_NAME * self.children_at(&operation);
         let result = self.perform(&operation, cx);
+        if matches!(result, Err(Refusal::Limit(_))) {
+            // It says nothing of the store, so nothing has to be so again at the commit. What
+            // a domain may have changes with all it has, this transaction itself included.
+            return result;
+        }
         let answer = result.clone().map_err(Refusal::errno);
-        let grown = self.ledger.growth().saturating_sub(before);
-        self.bytes += room.0 + grown + answer.as_ref().map_or(0, Reply::size);
+        self.bytes += room.0 + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
+    }
+
+    /// How many children have to be looked at when an operation takes effect: that is work of
+    /// the commit, and counts as if it took memory.
+    fn children_at(&self, operation: &Operation) -> usize {
+        match operation {
+            Operation::SetPerms(name, _) => self.work.get(name).map_or(0, Node::child_count),
+            _ => 0,
+        }
     }
 
     /// Does an operation on the private copy.
@@ -162,10 +179,11 @@ impl Transaction {
         let known = self.touched.get(&name).copied();
         let changes = !operation.is_read() && known != Some(true);
         let room = weight(operation, changes);
-        let requests = self.log.len() + 1;
+        let requests = self.requests + 1;
         if cx.caller.privileged {
             check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
             check_bound("transaction-memory", self.bytes + room, MOST_BYTES, cx)?;
+            self.requests = requests;
             return Ok(Room(room));
         }
         check_bound("transaction-requests", requests, most_requests, cx)?;
@@ -176,6 +194,7 @@ impl Transaction {
             cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
         }
         self.touched.insert(name, changes || known == Some(true));
+        self.requests = requests;
         Ok(Room(room))
     }
 

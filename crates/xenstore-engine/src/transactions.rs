@@ -4,7 +4,7 @@ use xenstore_wire::{Errno, Name};
 
 use crate::acl::Caller;
 use crate::charges::signed;
-use crate::commit::Way;
+use crate::commit::{Failure, Way};
 use crate::engine::{Engine, Inside};
 use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
@@ -125,7 +125,11 @@ impl Engine {
                 self.outdated.extend(committed.copies);
                 Ok(Reply::Done.into())
             }
-            Err(lost) => {
+            Err(Failure::Refused(refusal)) => {
+                self.claims(id, |_, claim| claim.rest());
+                Err(refusal.into())
+            }
+            Err(Failure::Lost(lost)) => {
                 let rank = Rank::of(&caller);
                 self.claims(id, |protection, claim| protection.lost(rank, claim, &lost));
                 self.observe(id, number, outside.daemon, &Incident::Conflict);

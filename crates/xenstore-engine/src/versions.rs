@@ -3,29 +3,35 @@
 //! A transaction sees the store as it was at its start, so what others replace meanwhile is
 //! kept for it. What one transaction keeps is at most the store once; but ten of each of a
 //! thousand guests, each begun a little later than the last, could keep ten thousand
-//! versions (XSA-326). So there is a bound for all guests together. Past it the oldest
-//! transactions are *cast off*: they let go of their version and are answered from the
-//! store as it is now. Whether one commits is decided as ever, by doing it again
-//! (`commit`): nothing is lost but that a transaction which cannot commit any more sees
-//! what it was told before.
+//! versions (XSA-326). So there is a bound for all guests together. Past it transactions
+//! are *cast off*: they let go of their version and are answered from the store as it is
+//! now. Whether one commits is decided as ever, by doing it again (`commit`): nothing is
+//! lost but that a transaction which cannot commit any more sees what it was told before.
+//!
+//! Who has most of them open goes first, so that those of a guest with one are safe from
+//! guests with many.
+//!
+//! How much is kept is found out by comparing each version with the next, which costs what
+//! was changed between them. That is done when so much was replaced since it was last done
+//! that the bound could have been passed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::engine::Engine;
 use crate::ids::ConnectionId;
+use crate::outside::Daemon;
 
-/// Bytes replaced after which it is looked whether too much is kept. To look costs a step
-/// for each open transaction of a guest.
-const LOOK_EVERY: u64 = 1 << 20;
+/// From when on a transaction keeps the store, and which it is.
+type Pin = (u64, ConnectionId, u32);
 
 /// Guests' open transactions, by how much had been replaced when they began.
 #[derive(Debug)]
 pub struct Versions {
-    /// Bytes of nodes that were ever replaced or removed.
+    /// Bytes of nodes that were replaced or removed while somebody kept them.
     replaced: u64,
-    /// When it will be looked again.
+    /// When it will be found out how much is kept.
     next_look: u64,
-    pins: BTreeSet<(u64, ConnectionId, u32)>,
+    pins: BTreeSet<Pin>,
     /// Bytes that may be kept.
     most: u64,
 }
@@ -33,7 +39,7 @@ pub struct Versions {
 impl Versions {
     /// With a bound on what may be kept, in bytes.
     pub fn new(most: u64) -> Self {
-        Self { replaced: 0, next_look: 0, pins: BTreeSet::new(), most }
+        Self { replaced: 0, next_look: most, pins: BTreeSet::new(), most }
     }
 
     /// Takes note that so many bytes were replaced. They are counted only while somebody
@@ -56,39 +62,80 @@ impl Versions {
         self.pins.remove(&(since, id, number));
     }
 
-    /// The oldest transactions, if so much is kept for all that they have to let go. `size`
-    /// is that of the store in bytes.
-    fn overdue(&mut self, size: u64) -> Vec<(ConnectionId, u32)> {
-        if self.replaced < self.next_look {
-            return Vec::new();
-        }
-        self.next_look = self.replaced + LOOK_EVERY.min(self.most / 2);
-        // Between two transactions nothing is kept twice, nor more than there was.
-        let kept = |from: u64, to: u64| (to - from).min(size);
-        let ends = self.pins.iter().skip(1).map(|&(since, ..)| since).chain([self.replaced]);
-        let mut sum: u64 = self.pins.iter().zip(ends).map(|(pin, end)| kept(pin.0, end)).sum();
-        let mut overdue = Vec::new();
-        while sum > self.most
-            && let Some((since, id, number)) = self.pins.pop_first()
-        {
-            sum -= kept(since, self.pins.first().map_or(self.replaced, |next| next.0));
-            overdue.push((id, number));
-        }
-        overdue
+    /// How many transactions the one has that has most.
+    fn most_of_one(&self) -> usize {
+        let mut counts: HashMap<ConnectionId, usize> = HashMap::new();
+        self.pins.iter().for_each(|&(_, id, _)| *counts.entry(id).or_default() += 1);
+        counts.into_values().max().unwrap_or(0)
+    }
+
+    /// All but the newest so many of everybody.
+    fn beyond(&self, most: usize) -> Vec<Pin> {
+        let mut counts: HashMap<ConnectionId, usize> = HashMap::new();
+        let is_beyond = |pin: &&Pin| {
+            let count = counts.entry(pin.1).or_default();
+            *count += 1;
+            *count > most
+        };
+        self.pins.iter().rev().filter(is_beyond).copied().collect()
     }
 }
 
 impl Engine {
-    /// Casts off transactions for which too much is kept.
-    pub(crate) fn cast_off_old(&mut self) {
-        for (id, number) in self.versions.overdue(self.domains.bytes()) {
-            let since = self.versions.pin(id, number);
-            let store = self.store.clone();
-            let connection = self.connection_mut(id);
-            if let Some(open) = connection.and_then(|it| it.transactions.get_mut(&number)) {
-                open.cast_off(store, since);
+    /// Casts off transactions for which too much is kept, if that may be.
+    pub(crate) fn cast_off_old(&mut self, daemon: &mut dyn Daemon) {
+        if self.versions.replaced < self.versions.next_look {
+            return;
+        }
+        let most = self.versions.most;
+        let mut each = self.versions.most_of_one();
+        loop {
+            let kept = self.kept();
+            let mut excess = kept.iter().map(|&(_, bytes)| bytes).sum::<u64>().saturating_sub(most);
+            if excess == 0 {
+                break;
+            }
+            let overdue: Vec<Pin> = if each > 1 {
+                each /= 2;
+                self.versions.beyond(each)
+            } else {
+                let oldest = kept.into_iter().take_while(|&(_, bytes)| {
+                    let goes = excess > 0;
+                    excess = excess.saturating_sub(bytes);
+                    goes
+                });
+                oldest.map(|(pin, _)| pin).collect()
+            };
+            for pin in overdue {
+                self.cast_off(pin, daemon);
             }
         }
+        self.versions.next_look = self.versions.replaced + most;
+    }
+
+    fn cast_off(&mut self, (since, id, number): Pin, daemon: &mut dyn Daemon) {
+        self.versions.unpin(since, id, number);
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let (store, domid) = (self.store.clone(), connection.caller.domid);
+        let now = self.versions.pin(id, number);
+        let connection = self.connection_mut(id);
+        if let Some(open) = connection.and_then(|it| it.transactions.get_mut(&number)) {
+            open.cast_off(store, now);
+            daemon.transaction_cast_off(domid);
+        }
+    }
+
+    /// What each transaction keeps that the next one does not, the oldest first, in bytes.
+    fn kept(&self) -> Vec<(Pin, u64)> {
+        let base = |pin: &Pin| {
+            let open = self.connection(pin.1)?.transactions.get(&pin.2)?;
+            Some((*pin, &open.base))
+        };
+        let pins: Vec<_> = self.versions.pins.iter().filter_map(base).collect();
+        let next = pins.iter().skip(1).map(|&(_, store)| store).chain([&self.store]);
+        pins.iter().zip(next).map(|((pin, old), new)| (*pin, old.unshared_bytes(new))).collect()
     }
 }
 
@@ -96,41 +143,32 @@ impl Engine {
 mod tests {
     use super::*;
 
-    const SIZE: u64 = 1_000_000;
-
     fn id(slot: usize) -> ConnectionId {
         ConnectionId { slot, serial: 1 }
     }
 
     #[test]
-    fn one_transaction_keeps_the_store_once_at_most() {
-        let mut versions = Versions::new(2 * SIZE);
-        versions.pin(id(1), 1);
-        for _ in 0..100 {
-            versions.note(|| 1 << 20);
-            assert_eq!(versions.overdue(SIZE), []);
-        }
-    }
-
-    #[test]
-    fn the_oldest_let_go_first() {
-        let mut versions = Versions::new(2 * SIZE);
-        for slot in 0..3 {
-            versions.pin(id(slot), 1);
-            versions.note(|| 1 << 20);
-        }
-        assert_eq!(versions.overdue(SIZE), [(id(0), 1)]);
-        versions.pin(id(0), 1);
-        versions.note(|| 1 << 20);
-        assert_eq!(versions.overdue(SIZE), [(id(1), 1)]);
-    }
-
-    #[test]
-    fn who_keeps_nothing_is_left_alone() {
-        let mut versions = Versions::new(SIZE);
+    fn nothing_is_counted_while_nobody_keeps_anything() {
+        let mut versions = Versions::new(1000);
+        versions.note(|| unreachable!("nobody asks"));
         let since = versions.pin(id(1), 1);
+        versions.note(|| 10);
         versions.unpin(since, id(1), 1);
-        versions.note(|| 10 << 20);
-        assert_eq!(versions.overdue(SIZE), []);
+        versions.note(|| unreachable!("nobody asks"));
+        assert_eq!((versions.replaced, versions.pins.len()), (10, 0));
+    }
+
+    #[test]
+    fn the_oldest_of_who_has_many_are_found() {
+        let mut versions = Versions::new(1000);
+        versions.pin(id(0), 1);
+        for number in 0..4 {
+            versions.note(|| 10);
+            versions.pin(id(1), number);
+        }
+        assert_eq!(versions.most_of_one(), 4);
+        let beyond: Vec<_> =
+            versions.beyond(2).into_iter().map(|pin| (pin.1.slot, pin.2)).collect();
+        assert_eq!(beyond, [(1, 1), (1, 0)]);
     }
 }

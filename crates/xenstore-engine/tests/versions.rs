@@ -91,3 +91,29 @@ fn the_toolstacks_transactions_keep_what_they_saw() {
     assert_eq!(host.ask_in(tool, t, T::Read, "/g/seen\0"), "before");
     assert_eq!(host.commit(tool, t), "OK");
 }
+
+/// Guests with ten transactions each once took the only one of another guest away.
+#[test]
+fn who_has_many_lets_go_before_who_has_one() {
+    let mut host = Host::with(&Settings { old_versions: 60_000, ..Settings::default() });
+    let (tool, good, greedy) = (host.socket(), host.guest(5), host.guest(6));
+    host.write(tool, "/seen", "before");
+    host.chmod(tool, "/seen", "r0");
+    replace_a_lot(&mut host, tool);
+    let t = host.begin(good);
+    assert_eq!(host.ask_in(good, t, T::Read, "/seen\0"), "before");
+    host.write(tool, "/seen", "after");
+    let mut greedy_ones = Vec::new();
+    for _ in 0..10 {
+        replace_a_lot(&mut host, tool);
+        greedy_ones.push(host.begin(greedy));
+    }
+    replace_a_lot(&mut host, tool);
+    assert_eq!(host.ask_in(good, t, T::Read, "/seen\0"), "before");
+    assert_eq!(host.commit(good, t), "OK");
+    assert!(host.log.cast_off.len() >= 8 && host.log.cast_off.iter().all(|&domid| domid == 6));
+    for t in greedy_ones {
+        assert_eq!(host.commit(greedy, t), "OK", "no answer of theirs is another one");
+    }
+    host.check();
+}

@@ -94,7 +94,7 @@ fn listen(xen: Xen, time: Duration) -> Result<(), Box<dyn Error>> {
             let bytes = buffer.get(..count).unwrap_or_default();
             println!("domain {domid} sent {count} bytes: {}", bytes.escape_ascii());
         }
-        rings.flush()?;
+        rings.flush(&mut Vec::new())?;
     }
     Ok(())
 }

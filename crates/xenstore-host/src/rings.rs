@@ -10,12 +10,14 @@ use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::fence;
 
 use xenstore_wire::{Domid, DomidMap, Features};
 
 use crate::hypervisor::{ConnectError, DomainState, Hypervisor};
 use crate::machine::{Machine, Port};
-use crate::ring::{BadIndices, Field, Lane, RingError, RingPage};
+use crate::ring::{BadIndices, Field, LANE_SIZE, Lane, RingError, RingPage};
 
 /// The rings of a machine.
 pub struct Rings {
@@ -27,6 +29,8 @@ pub struct Rings {
     masked: Vec<Port>,
     /// Domains whose ring moved since they were told.
     moved: Vec<Domid>,
+    /// Domains whose ring moved since it was last [settled](Rings::settle).
+    unsettled: Vec<Domid>,
 }
 
 /// One domain's.
@@ -38,6 +42,18 @@ struct Ring {
     features: Features,
     /// Whether it is among those that moved.
     moved: bool,
+    /// Whether it is among the unsettled.
+    unsettled: bool,
+    /// Whether there was not room enough when it was last written to.
+    full: bool,
+}
+
+impl Ring {
+    /// Whether the guest has done something that the daemon did not see yet.
+    fn has_gone_on(&self) -> bool {
+        let requests = self.page.waiting(Lane::Requests) != Ok(0);
+        requests || (self.full && self.page.waiting(Lane::Responses) != Ok(LANE_SIZE))
+    }
 }
 
 /// What there is to do.
@@ -58,6 +74,7 @@ impl Rings {
             ports: HashMap::new(),
             masked: Vec::new(),
             moved: Vec::new(),
+            unsettled: Vec::new(),
         }
     }
 
@@ -81,9 +98,13 @@ impl Rings {
     }
 
     /// Tells each guest whose ring moved, and has event channels report again.
-    pub fn flush(&mut self) -> io::Result<()> {
+    ///
+    /// Appends to `again` whose rings are to be looked at once more: their guests have gone on
+    /// meanwhile. More may turn out to have when it is all [settled](Self::settle).
+    pub fn flush(&mut self, again: &mut Vec<Domid>) -> io::Result<()> {
         let mut outcome = Ok(());
-        for domid in mem::take(&mut self.moved) {
+        let moved = mem::take(&mut self.moved);
+        for &domid in &moved {
             if let Some(ring) = self.connected.get_mut(domid)
                 && mem::take(&mut ring.moved)
                 && let Some(port) = ring.port
@@ -95,10 +116,50 @@ impl Rings {
             // One that was unbound meanwhile is nobody's.
             let news = self.machine.news();
             self.masked.retain(|port| *port == news || self.ports.contains_key(port));
-            outcome = outcome.and(self.machine.unmask(&self.masked));
-            self.masked.clear();
+            let unmasked = self.machine.unmask(&self.masked);
+            // What cannot be unmasked now is tried again the next time.
+            if unmasked.is_ok() {
+                self.masked.clear();
+            }
+            outcome = outcome.and(unmasked);
         }
+        for &domid in &moved {
+            if let Some(ring) = self.connected.get_mut(domid)
+                && !mem::replace(&mut ring.unsettled, true)
+            {
+                self.unsettled.push(domid);
+            }
+        }
+        fence(SeqCst);
+        again.extend(
+            moved
+                .into_iter()
+                .filter(|&domid| self.connected.get(domid).is_some_and(Ring::has_gone_on)),
+        );
         outcome
+    }
+
+    /// Whether rings moved that have not been [settled](Self::settle).
+    pub fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    /// The guests that went on and did not say so, among those whose rings moved. To be asked
+    /// a while after they moved.
+    ///
+    /// A guest may tell us only if it found its ring full or empty (as Linux does), and it may
+    /// have looked just before ours was moved, while what it had moved itself was still on
+    /// the way to us: then neither tells the other, and both would wait for ever. A millisecond
+    /// is a thousand times longer than any processor keeps a write to itself.
+    pub fn settle(&mut self) -> Vec<Domid> {
+        let mut unsettled = mem::take(&mut self.unsettled);
+        unsettled.retain(|&domid| {
+            self.connected.get_mut(domid).is_some_and(|ring| {
+                ring.unsettled = false;
+                ring.has_gone_on()
+            })
+        });
+        unsettled
     }
 
     /// The domains that changed since this was last asked; `None` if any may have.
@@ -151,10 +212,11 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn write(&mut self, domid: Domid, bytes: &[u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(domid) else {
+        let Some(ring) = self.connected.get_mut(domid) else {
             return Ok(0);
         };
         let count = ring.page.put(Lane::Responses, bytes)?;
+        ring.full = count < bytes.len();
         if count > 0 {
             self.moves(domid);
         }
@@ -211,7 +273,8 @@ impl Rings {
         let bound = bound.map_err(|source| ConnectError::EventChannel { domid, port, source })?;
         self.ports.insert(bound, domid);
         page.set_field(Field::Features, features.bits());
-        let ring = Ring { page, port: Some(bound), features, moved: false };
+        let ring =
+            Ring { page, port: Some(bound), features, moved: false, unsettled: false, full: false };
         self.connected.insert(domid, ring);
         self.begin(domid);
         Ok(())

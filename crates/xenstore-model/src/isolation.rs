@@ -330,7 +330,10 @@ impl Open {
             wrong = moment.ask(client, &told, serial);
             wrong.is_ok()
         });
-        self.log.push(told);
+        // A refusal for a quota says nothing of the store.
+        if told.answer != Err(Errno::NoSpc) {
+            self.log.push(told);
+        }
         if self.moments.is_empty() { wrong } else { Ok(()) }
     }
 }

@@ -48,19 +48,36 @@ impl World {
         &mut self,
         guest: &mut Guest,
         kind: MessageType,
-        payload: &[u8],
+        payload: impl AsRef<[u8]>,
     ) -> Result<Vec<u8>, String> {
-        self.host.ask(guest, kind, 0, payload).map_err(|error| match error.refusal() {
+        self.ask_within(guest, 0, kind, payload)
+    }
+
+    /// The same within a transaction.
+    pub fn ask_within(
+        &mut self,
+        guest: &mut Guest,
+        transaction: u32,
+        kind: MessageType,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Vec<u8>, String> {
+        let answer = self.host.ask(guest, kind, transaction, payload.as_ref());
+        answer.map_err(|error| match error.refusal() {
             Some(name) => name.to_owned(),
-            None => panic!("no answer: {error}"),
+            None => panic!("domain {}: {error}: {}", guest.domid(), self.daemon.messages()),
         })
     }
 
     /// A domain is gone, and the daemon told.
     pub fn end(&mut self, guest: &Guest) {
-        self.host.remove(guest.domid()).expect("a domain ends");
+        self.destroy(guest.domid());
+    }
+
+    /// The same for the domain of a number.
+    pub fn destroy(&mut self, domid: Domid) {
+        self.host.remove(domid).expect("a domain ends");
         self.host.raise().expect("the daemon is told");
-        while self.toolstack.is_introduced(guest.domid()).expect("the daemon answers") {}
+        while self.toolstack.is_introduced(domid).expect("the daemon answers") {}
     }
 
     /// Fails if the daemon has died.

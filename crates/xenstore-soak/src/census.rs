@@ -58,7 +58,8 @@ pub fn compare_accounts(client: &mut Client, villages: &mut [Village]) -> Result
     }
     let mut compared = 0;
     for village in villages {
-        let house = |house: &House| (house.has_good_guest().then_some(house.domain.domid), house.domids());
+        let house =
+            |house: &House| (house.has_good_guest().then_some(house.domain.domid), house.domids());
         let houses: Vec<_> = village.houses.iter().map(house).collect();
         for (living, domids) in houses {
             for domid in domids {

@@ -182,9 +182,7 @@ pub fn guests_next(random: &mut Random, here: &Circumstances<'_>) -> Vec<Step> {
         0..520 => Step::Ask(guests_request(random, here)),
         520..640 => Step::Batch(requests(random, 6, |random| guests_request(random, here))),
         // The model allows so many.
-        640..800 => {
-            Step::transaction(requests(random, 12, |random| guests_request(random, here)))
-        }
+        640..800 => Step::transaction(requests(random, 12, |random| guests_request(random, here))),
         800..830 => {
             let body = requests(random, 4, |random| guests_request(random, here));
             return abandoned(body);
@@ -202,7 +200,11 @@ pub fn guests_next(random: &mut Random, here: &Circumstances<'_>) -> Vec<Step> {
         950..960 => Step::Ask(Request::GetFeature(None)),
         960..970 => Step::Ask(Request::IsIntroduced(domid)),
         970..975 => {
-            return vec![Step::Ask(Request::ResetWatches), watch("control/shutdown"), watch("device")];
+            return vec![
+                Step::Ask(Request::ResetWatches),
+                watch("control/shutdown"),
+                watch("device"),
+            ];
         }
         975..980 => return vec![Step::Do(Deed::Reconnect), watch("control/shutdown")],
         _ => watch(&format!("@releaseDomain/{}", random.pick(here.neighbours))),
@@ -261,7 +263,8 @@ pub fn toolstacks_next(random: &mut Random, here: &Circumstances<'_>) -> Vec<Ste
         880..882 => Request::Control(Command::Check),
         882..900 => Request::GetQuota(Some(domid), "nodes".to_owned()),
         900..910 => {
-            let (quota, least) = random.pick(&[("nodes", 60), ("watches", 10), ("transactions", 2)]);
+            let (quota, least) =
+                random.pick(&[("nodes", 60), ("watches", 10), ("transactions", 2)]);
             Request::SetQuota(Some(domid), quota.to_owned(), random.between(least, 500))
         }
         910..930 => {
@@ -274,7 +277,11 @@ pub fn toolstacks_next(random: &mut Random, here: &Circumstances<'_>) -> Vec<Ste
         }
         950..955 => {
             let other = random.pick(here.neighbours);
-            if other == domid { Request::GetFeature(Some(domid)) } else { Request::SetTarget(domid, other) }
+            if other == domid {
+                Request::GetFeature(Some(domid))
+            } else {
+                Request::SetTarget(domid, other)
+            }
         }
         955..960 => return suspend(domid),
         960..965 => return hotplug(here.domain),
@@ -369,9 +376,10 @@ pub fn death(random: &mut Random, domain: Domain) -> (&'static str, Vec<Step>) {
             ("crashed", halt.into_iter().chain(gone).collect())
         }
         2 => ("died without warning", gone.to_vec()),
-        3 => {
-            ("died in the middle of requests", vec![Step::Do(Deed::VanishAsking), Step::Do(Deed::Await)])
-        }
+        3 => (
+            "died in the middle of requests",
+            vec![Step::Do(Deed::VanishAsking), Step::Do(Deed::Await)],
+        ),
         4 => {
             let release = Step::Ask(Request::Release(domain.domid));
             let released = [Step::Do(Deed::Retire), release, Step::Do(Deed::Await)];

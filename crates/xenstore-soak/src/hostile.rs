@@ -174,7 +174,12 @@ impl Hostile {
                 self.say_raw(kind, transaction, length);
             }
             Kind::BadIndices => {
-                let fields = [Field::RequestProducer, Field::RequestConsumer, Field::ResponseProducer, Field::ResponseConsumer];
+                let fields = [
+                    Field::RequestProducer,
+                    Field::RequestConsumer,
+                    Field::ResponseProducer,
+                    Field::ResponseConsumer,
+                ];
                 let (field, value) = (self.random.pick(&fields), self.random.bits() as u32);
                 self.guest.page().set_field(field, value);
                 self.guest.fire()?;
@@ -284,8 +289,7 @@ impl Hostile {
 
     fn send_oversize(&mut self) -> io::Result<()> {
         let length = if self.random.chance(50) { 4097 } else { self.random.bits() as u32 | 4097 };
-        let header =
-            Header { kind: T::Write.number(), request_id: 1, transaction_id: 0, length };
+        let header = Header { kind: T::Write.number(), request_id: 1, transaction_id: 0, length };
         self.guest.queue(&header.encode());
         self.guest.queue(&[b'o'; 500]);
         if self.count % 4 == 3 { self.begin_anew() } else { Ok(()) }
@@ -294,7 +298,12 @@ impl Hostile {
     fn shift(&mut self) -> io::Result<()> {
         let page = self.guest.page();
         for _ in 0..20 {
-            let fields = [Field::RequestProducer, Field::ResponseConsumer, Field::RequestConsumer, Field::ResponseProducer];
+            let fields = [
+                Field::RequestProducer,
+                Field::ResponseConsumer,
+                Field::RequestConsumer,
+                Field::ResponseProducer,
+            ];
             let field = self.random.pick(&fields);
             let step = self.random.below(64) as u32;
             page.set_field(field, page.field(field).wrapping_add(step));

@@ -171,7 +171,9 @@ impl Village {
             }
             Deed::Live => {
                 let millis = usize::try_from(house.lifetime.as_millis()).unwrap_or(1).max(1);
-                let life = Duration::from_millis((millis / 4 + self.random.below(millis * 3 / 2 + 1)) as u64);
+                let life = Duration::from_millis(
+                    (millis / 4 + self.random.below(millis * 3 / 2 + 1)) as u64,
+                );
                 house.phase = Phase::Living { until: now + life };
             }
             Deed::Halt => {

@@ -353,9 +353,8 @@ impl Judge {
 
     /// Whether a client was told all it is due.
     pub fn is_told(&self, client: usize) -> bool {
-        let complete = |candidate: &Candidate| {
-            candidate.feeds.get(&client).is_none_or(Feed::is_complete)
-        };
+        let complete =
+            |candidate: &Candidate| candidate.feeds.get(&client).is_none_or(Feed::is_complete);
         self.heard.is_empty() && self.candidates.iter().all(complete)
     }
 

@@ -154,8 +154,7 @@ impl Domain {
         let back = format!("{}/0", self.backend(class));
         let own = format!("{}/device/{class}/0", self.libxl());
         let domid = self.domid.to_string();
-        let (readable, its) =
-            (self.readable(), [permission('n', self.domid), permission('r', 0)]);
+        let (readable, its) = (self.readable(), [permission('n', self.domid), permission('r', 0)]);
         let mut sheet = Sheet::default();
         sheet.remove(&own);
         sheet.write(&format!("{own}/frontend"), &front);

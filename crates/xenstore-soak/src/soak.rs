@@ -146,7 +146,10 @@ pub fn run(
     progress("the hostile guests are destroyed, the good ones finish what they began");
     soak.until_done(Mood::Rest, Mood::Leave)?;
     let with_guests = soak.compare(&mut client)?;
-    progress(&format!("daemon and model agree in {} nodes; now all are destroyed", with_guests.nodes));
+    progress(&format!(
+        "daemon and model agree in {} nodes; now all are destroyed",
+        with_guests.nodes
+    ));
     soak.until_done(Mood::Leave, Mood::Leave)?;
     let empty = soak.compare(&mut client)?;
     soak.check_board()?;
@@ -171,7 +174,8 @@ pub fn run(
 /// Whether the daemon holds no more than before any guest came.
 fn check_memory(before: &Vitals, after: &Vitals) -> Result<(), Failure> {
     let as_before = after.files == before.files && after.resident <= before.resident + MOST_GROWTH;
-    let what = || format!("expected as much memory and as many files as {before:?}, found {after:?}");
+    let what =
+        || format!("expected as much memory and as many files as {before:?}, found {after:?}");
     as_before.then_some(()).ok_or_else(|| Failure::Broken(what()))
 }
 
@@ -184,20 +188,21 @@ impl Soak {
         let mut number = 0;
         let all = options.good + options.hostile;
         let mut left = options.good;
-        let mut add = |random: &mut Random, size: usize, kinds: Vec<Kind>, villages: &mut Vec<_>| {
-            let village = villages.len();
-            let houses = (0..size).map(|house| {
-                number += 1;
-                let domids = [number, number + all].map(|it| u16::try_from(it).unwrap_or(0));
-                for domid in domids {
-                    places[usize::from(domid)] = Some((village, house));
-                }
-                let opens = Instant::now() + Duration::from_millis(random.below(3000) as u64);
-                House::new(domids, kinds.clone(), options.lifetime(), opens)
-            });
-            let houses = houses.collect();
-            villages.push(Village::new(village, seed, houses, options.pace()));
-        };
+        let mut add =
+            |random: &mut Random, size: usize, kinds: Vec<Kind>, villages: &mut Vec<_>| {
+                let village = villages.len();
+                let houses = (0..size).map(|house| {
+                    number += 1;
+                    let domids = [number, number + all].map(|it| u16::try_from(it).unwrap_or(0));
+                    for domid in domids {
+                        places[usize::from(domid)] = Some((village, house));
+                    }
+                    let opens = Instant::now() + Duration::from_millis(random.below(3000) as u64);
+                    House::new(domids, kinds.clone(), options.lifetime(), opens)
+                });
+                let houses = houses.collect();
+                villages.push(Village::new(village, seed, houses, options.pace()));
+            };
         while left > 0 {
             let size = if villages.len() % LARGE == LARGE - 1 { LARGE.min(left) } else { 1 };
             add(&mut random, size, Vec::new(), &mut villages);
@@ -295,7 +300,8 @@ impl Soak {
                 (true, Mood::Rest) => village.is_at_rest(),
                 _ => village.is_empty(),
             };
-            let open = self.villages.iter().enumerate().find(|&(it, village)| !is_done(it, village));
+            let open =
+                self.villages.iter().enumerate().find(|&(it, village)| !is_done(it, village));
             let Some((_, village)) = open else { return Ok(()) };
             if begun.elapsed() > END {
                 let what = format!("expected an end within {END:?}");

@@ -104,7 +104,8 @@ impl Village {
         if self.houses.iter().any(|house| house.reconnecting) {
             return Ok(late);
         }
-        let waiting: Vec<_> = self.parts().filter_map(|part| self.actor(part)?.waits_since()).collect();
+        let waiting: Vec<_> =
+            self.parts().filter_map(|part| self.actor(part)?.waits_since()).collect();
         if let Some(&last) = waiting.iter().max()
             && (waiting.len() >= MOST_WAITING
                 || self.judge.candidates() > MOST_CANDIDATES
@@ -182,9 +183,9 @@ impl Village {
             None => false,
             Some(Step::Do(Deed::Pause(_))) => !paused,
             // Who domains are must not change while somebody waits who may mean them.
-            Some(
-                Step::Do(_) | Step::Ask(Request::Introduce(..) | Request::Release(_)),
-            ) => !paused && self.judge.is_quiet(),
+            Some(Step::Do(_) | Step::Ask(Request::Introduce(..) | Request::Release(_))) => {
+                !paused && self.judge.is_quiet()
+            }
             Some(_) => !paused,
         }
     }
@@ -327,7 +328,10 @@ impl Village {
         let idle = |actor: &Actor| actor.script.is_empty() && self.judge.is_told(actor.client);
         self.judge.is_quiet()
             && self.parts().filter_map(|part| self.actor(part)).all(idle)
-            && self.houses.iter().all(|house| matches!(house.phase, Phase::Empty { .. } | Phase::Living { .. }))
+            && self
+                .houses
+                .iter()
+                .all(|house| matches!(house.phase, Phase::Empty { .. } | Phase::Living { .. }))
     }
 
     /// Whether nobody lives here.

@@ -89,7 +89,8 @@ fn busy_time() -> io::Result<Duration> {
 /// The name of the machine's processor, how many there are, and its kernel.
 pub fn machine() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1));
+    let model =
+        text.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let model = model.unwrap_or("processor of unknown name").trim();

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use rustix::io::Errno;
 use thiserror::Error;
-use xenstore_wire::Domid;
+use xenstore_wire::{Domid, DomidMap};
 
 use crate::hypervisor::DomainState;
 use crate::xen::domctl::{Command, Domctl, Question};
@@ -40,6 +40,8 @@ pub struct NoInterface {
 pub struct DomainStates<D> {
     domctl: D,
     interface: Interface,
+    /// What was last told of each domain.
+    told: DomidMap<DomainState>,
 }
 
 impl<D: Domctl> DomainStates<D> {
@@ -48,7 +50,7 @@ impl<D: Domctl> DomainStates<D> {
         let mut ask = |command| domctl.ask(Question { command, domid: Domid::DOM0 });
         let state = match ask(Command::State) {
             Ok(answer) if answer.state().is_some() => {
-                return Ok(Self { domctl, interface: Interface(Command::State) });
+                return Ok(Self::new(domctl, Command::State));
             }
             Ok(_) => Errno::BADMSG,
             Err(refused) => refused,
@@ -59,7 +61,7 @@ impl<D: Domctl> DomainStates<D> {
             match ask(command).map(|answer| answer.info(Domid::DOM0)) {
                 // Domain 0 is there and not dying: the answer is where it is looked for.
                 Ok(Some(DomainState { dead: false, .. })) => {
-                    return Ok(Self { domctl, interface: Interface(command) });
+                    return Ok(Self::new(domctl, command));
                 }
                 Ok(_) => info = Errno::BADMSG,
                 // Nothing new: only the right version is answered.
@@ -70,6 +72,10 @@ impl<D: Domctl> DomainStates<D> {
         Err(NoInterface { state, info })
     }
 
+    fn new(domctl: D, command: Command) -> Self {
+        Self { domctl, interface: Interface(command), told: DomidMap::new() }
+    }
+
     /// How Xen is asked.
     pub const fn interface(&self) -> Interface {
         self.interface
@@ -77,17 +83,27 @@ impl<D: Domctl> DomainStates<D> {
 
     /// The state of a domain. One that Xen's policy does not let this domain ask about is
     /// not there for it.
+    ///
+    /// Only "no such domain" means that a domain is gone. Any other refusal (Xen can be short
+    /// of memory) leaves it as it was last told: a store that took it for a death would take
+    /// a running host apart.
     pub fn domain(&mut self, domid: Domid) -> Option<DomainState> {
         // The others mean something of their own, `INVALID` "the next that changed".
         if !domid.is_real() {
             return None;
         }
         let Interface(command) = self.interface;
-        let answer = self.domctl.ask(Question { command, domid }).ok()?;
-        match command {
-            Command::State => answer.state(),
-            Command::Info { .. } => answer.info(domid),
-        }
+        let state = match (self.domctl.ask(Question { command, domid }), command) {
+            (Ok(answer), Command::State) => answer.state(),
+            (Ok(answer), Command::Info { .. }) => answer.info(domid),
+            (Err(Errno::SRCH | Errno::NOENT), _) => None,
+            (Err(_), _) => return self.told.get(domid).copied(),
+        };
+        match state {
+            Some(state) => self.told.insert(domid, state),
+            None => self.told.remove(domid),
+        };
+        state
     }
 
     /// The domains there are. Asks about each possible one: 32,752 hypercalls.
@@ -144,12 +160,17 @@ mod tests {
         /// State bits and flags of each.
         domains: BTreeMap<u16, (u16, u32)>,
         changed: BTreeSet<u16>,
+        /// Whether it has no memory for an answer just now.
+        short: bool,
         asked: usize,
     }
 
     impl Domctl for FakeXen {
         fn ask(&mut self, question: Question) -> Result<Answer, Errno> {
             self.asked += 1;
+            if self.short {
+                return Err(Errno::NOMEM);
+            }
             let mut bytes = question.encode();
             let mut domid = question.domid.get();
             match question.command {
@@ -227,6 +248,24 @@ mod tests {
             assert_eq!(states.domain(Domid::new(2)), None);
             assert!(states.domain(Domid::new(3)).is_some());
             assert_eq!(numbers(&states.domains()), [0, 3, 0x7fef]);
+        }
+    }
+
+    /// One question refused for want of memory was once taken for the death of every domain.
+    #[test]
+    fn only_no_such_domain_means_that_a_domain_is_gone() {
+        for fake in [xen(0x15), FakeXen { stable: true, ..xen(0) }] {
+            let mut states = DomainStates::probe(fake).unwrap();
+            let [known, unknown] = [0x7fef, 0].map(Domid::new);
+            let before = states.domain(known);
+            assert!(before.is_some());
+            states.domctl.short = true;
+            assert_eq!((states.domain(known), states.domain(unknown)), (before, None));
+            states.domctl.short = false;
+            states.domctl.domains.clear();
+            assert_eq!(states.domain(known), None);
+            states.domctl.short = true;
+            assert_eq!(states.domain(known), None);
         }
     }
 
