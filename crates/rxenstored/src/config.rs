@@ -300,6 +300,7 @@ impl Config {
             transaction_requests: self.transactions.requests,
             transaction_time: self.transactions.time,
             protection_time: self.transactions.protection,
+            old_versions: Settings::default().old_versions,
             test_eagain: self.transactions.test_eagain,
             trace: self.logs.trace.clone(),
         }

@@ -8,6 +8,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use crate::logging::Logging;
 use crate::services::Services;
 use crate::signals::{Signal, Signals};
 use crate::socket::Listener;
+use crate::thrift::Thrift;
 
 /// Events taken from the kernel at a time. It hands out ready descriptors in turn, so
 /// a bound here is fair.
@@ -42,6 +44,9 @@ const EVENTS: usize = 256;
 /// for the one whose request it is: to be woken takes longer than most requests. 64 clients
 /// whose transactions all conflict commit four times as often with it.
 const ALERT: Duration = Duration::from_micros(50);
+
+/// How long after rings moved it is certain whether their guests went on without a word.
+const SETTLING: Duration = Duration::from_millis(1);
 
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
 const ACCEPTS: usize = 64;
@@ -120,6 +125,11 @@ pub struct EventLoop {
     time: EngineTime,
     /// Connections with requests, in the order of their turns.
     line: Line,
+    /// Guests whose rings may have moved while they were told.
+    look_again: Vec<Domid>,
+    /// When it is to be looked whether any went on without a word.
+    settles: Option<Instant>,
+    thrift: Thrift,
 }
 
 impl EventLoop {
@@ -142,6 +152,9 @@ impl EventLoop {
             debug_dump: config.paths.debug_dump(),
             time: EngineTime::new(Instant::now()),
             line: Line::default(),
+            look_again: Vec::new(),
+            settles: None,
+            thrift: Thrift::new(Instant::now()),
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
             let data = epoll::EventData::new_u64(token.data());
@@ -166,6 +179,7 @@ impl EventLoop {
         loop {
             self.wait(&mut events)?;
             self.engine.pass_time(self.time.now(), &mut self.services);
+            self.look_again();
             for event in &events {
                 match Token::of(event.data.u64()) {
                     Token::Signals => {
@@ -181,7 +195,10 @@ impl EventLoop {
             self.line_up_the_woken();
             self.give_turns();
             self.write_output();
-            self.guests.flush();
+            self.guests.flush(&mut self.look_again);
+            if self.settles.is_none() && self.guests.is_unsettled() {
+                self.settles = Some(Instant::now() + SETTLING);
+            }
             self.engine.sweep();
             self.line_up_the_woken();
             self.services.flush();
@@ -193,8 +210,9 @@ impl EventLoop {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
-        let most = if self.line.is_empty() {
-            pause.into_iter().chain(deadline).min()
+        let most = if self.line.is_empty() && self.look_again.is_empty() {
+            let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
+            pause.into_iter().chain(deadline).chain(settles).chain(self.thrift.idle()).min()
         } else {
             Some(Duration::ZERO)
         };
@@ -310,7 +328,7 @@ impl EventLoop {
             }
         }
         self.write_output();
-        self.guests.flush();
+        self.guests.flush(&mut self.look_again);
         Ok(())
     }
 
@@ -319,7 +337,21 @@ impl EventLoop {
         if fired.news {
             self.hear_news();
         }
-        for domid in fired.domains {
+        self.look_at(fired.domains);
+    }
+
+    /// Looks at the rings of guests that may have gone on without saying so.
+    fn look_again(&mut self) {
+        if self.settles.is_some_and(|settles| Instant::now() >= settles) {
+            self.settles = None;
+            self.look_again.extend(self.guests.settle());
+        }
+        let again = mem::take(&mut self.look_again);
+        self.look_at(again);
+    }
+
+    fn look_at(&mut self, guests: Vec<Domid>) {
+        for domid in guests {
             if let Some(id) = self.engine.ring(domid) {
                 self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
                 self.write(id);
@@ -329,8 +361,19 @@ impl EventLoop {
 
     /// Learns what became of domains.
     fn hear_news(&mut self) {
-        let changed = self.guests.changed().unwrap_or_else(|| self.engine.known_domains());
-        for domid in changed {
+        while let Some(changed) = self.guests.changed() {
+            if changed.is_empty() {
+                return;
+            }
+            self.domains_changed(&changed);
+        }
+        // It is not said which.
+        self.domains_changed(&self.engine.known_domains());
+    }
+
+    fn domains_changed(&mut self, domains: &[Domid]) {
+        self.thrift.somebody_left();
+        for &domid in domains {
             self.with_outside(|engine, outside| engine.domain_changed(domid, outside));
         }
     }
@@ -367,7 +410,7 @@ impl EventLoop {
     /// One turn for everybody in line.
     fn give_turns(&mut self) {
         for _ in 0..self.line.len() {
-            let Some(id) = self.line.next() else {
+            let Some(id) = self.line.take_first() else {
                 return;
             };
             match self.engine.ring_of(id) {
@@ -380,7 +423,7 @@ impl EventLoop {
     fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
         self.guests.read(&mut self.engine, id, domid, &mut self.services);
         if self.turn(id) == Turn::Broken {
-            tracing::warn!(domid = domid.get(), "guest broke the protocol, ring given up");
+            self.services.ring_given_up(domid, &"it broke the protocol");
             // What was answered before still goes out, if it finds room.
             self.guests.write(&mut self.engine, id, domid, &mut self.services);
             let error = RingError::Protocol;
@@ -441,6 +484,7 @@ impl EventLoop {
     fn drop_client(&mut self, id: ConnectionId) {
         self.clients.remove(id);
         self.engine.disconnect(id, &mut self.services);
+        self.thrift.somebody_left();
         self.door.client_left(&self.epoll);
     }
 }

@@ -91,10 +91,11 @@ impl Guests {
         self.rings().map_or(Some(Vec::new()), Rings::changed)
     }
 
-    /// Tells the guests whose rings moved.
-    pub fn flush(&mut self) {
+    /// Tells the guests whose rings moved. Appends to `again` whose rings are to be looked at
+    /// once more.
+    pub fn flush(&mut self, again: &mut Vec<Domid>) {
         if let Some(rings) = self.rings() {
-            let flushed = rings.flush();
+            let flushed = rings.flush(again);
             complain("used", flushed);
         }
     }
@@ -113,6 +114,16 @@ impl Guests {
             rings.reset(domid);
             engine.renew(id, services);
         }
+    }
+
+    /// Whether it is not sure yet that nobody went on without a word.
+    pub fn is_unsettled(&self) -> bool {
+        matches!(&self.host, Host::Rings(rings) if rings.is_unsettled())
+    }
+
+    /// The guests that went on without a word; to be asked a while after their rings moved.
+    pub fn settle(&mut self) -> Vec<Domid> {
+        self.rings().map_or(Vec::new(), Rings::settle)
     }
 
     /// Whether a guest has sent bytes that the engine wants.
@@ -137,7 +148,7 @@ impl Guests {
         match rings.read(domid, &mut self.scratch) {
             Ok(count) => engine.receive(id, self.scratch.get(..count).unwrap_or_default()),
             Err(bad) => {
-                tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                services.ring_given_up(domid, &bad);
                 self.cut_off(engine, id, domid, RingError::Indices, services);
             }
         }
@@ -163,7 +174,7 @@ impl Guests {
                 Ok(0) => return,
                 Ok(count) => engine.sent(id, count),
                 Err(bad) => {
-                    tracing::warn!(domid = domid.get(), %bad, "ring given up");
+                    services.ring_given_up(domid, &bad);
                     return self.cut_off(engine, id, domid, RingError::Indices, services);
                 }
             }

@@ -4,28 +4,24 @@
 //! guest waiting at boot. So it starts on the host it was told to serve, or not at all.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 use xenstore_host::Rings;
 use xenstore_host::sim::Simulated;
+use xenstore_host::xen::{OpenError, OwnRingFiles, Xen};
 
 use crate::config::{Domains, Host};
 
 /// Why guests are not served.
 #[derive(Debug, Error)]
 pub enum HostError {
-    /// Some of the hypervisor's interfaces are not there.
+    /// Xen cannot be served.
     #[error(
-        "expected the interfaces of Xen, found these missing: {}. Is this domain 0, are the \
-         modules xen-evtchn, xen-gntdev and xen-privcmd loaded, is xenfs mounted on /proc/xen? \
-         To serve sockets without Xen, start with --no-domain-init",
-        list(.0)
+        "{0}. Is this domain 0, are the modules loaded, is xenfs mounted on /proc/xen? To serve \
+         sockets without Xen, start with --no-domain-init"
     )]
-    Missing(Vec<PathBuf>),
-    /// They are there, and it would be wrong to ignore them silently.
-    #[error("this version serves sockets only; start with --no-domain-init")]
-    SocketsOnly,
+    Xen(OpenError),
     /// The files of a simulated host cannot be used.
     #[error("expected a directory for a simulated host, found {}", directory.display())]
     Simulated {
@@ -46,21 +42,13 @@ pub fn open(domains: &Domains) -> Result<Option<Rings>, HostError> {
                 .map_err(|source| HostError::Simulated { directory: directory.clone(), source })?;
             Ok(Some(Rings::new(Box::new(simulated))))
         }
-        Host::Xen => Err(refuse(domains)),
+        Host::Xen => {
+            let Domains { ring_file: ring, port_file: port, .. } = domains.clone();
+            let xen = Xen::open(&OwnRingFiles { ring, port }).map_err(HostError::Xen)?;
+            tracing::info!(interface = %xen.interface(), "Xen tells the states of domains");
+            Ok(Some(Rings::new(Box::new(xen))))
+        }
     }
-}
-
-/// Looks for everything at once, so that an administrator is told everything at once.
-fn refuse(domains: &Domains) -> HostError {
-    let devices = ["/dev/xen/evtchn", "/dev/xen/gntdev", "/dev/xen/privcmd"].map(Path::new);
-    let needed = devices.into_iter().chain([&*domains.ring_file, &*domains.port_file]);
-    let missing: Vec<_> = needed.filter(|path| !path.exists()).map(Path::to_owned).collect();
-    if missing.is_empty() { HostError::SocketsOnly } else { HostError::Missing(missing) }
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]
@@ -71,12 +59,12 @@ mod tests {
     fn everything_missing_is_named() {
         let domains = Domains {
             ring_file: "/nonexistent/kva".into(),
-            port_file: "/dev/null".into(),
+            port_file: "/nonexistent/port".into(),
             ..Domains::default()
         };
         let message = open(&domains).unwrap_err().to_string();
         assert!(message.contains("/nonexistent/kva"), "{message}");
-        assert!(!message.contains("/dev/null"), "{message}");
+        assert!(message.contains("/nonexistent/port"), "{message}");
         assert!(message.contains("--no-domain-init"), "{message}");
     }
 }

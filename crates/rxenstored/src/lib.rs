@@ -36,3 +36,4 @@ pub mod services;
 pub mod signals;
 pub mod socket;
 pub mod syslog;
+pub mod thrift;

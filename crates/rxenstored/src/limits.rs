@@ -16,7 +16,8 @@ pub fn set(limits: &mut Limits, quota: Quota, value: u32) {
 }
 
 /// Lifts what oxenstored's `quota-activate = false` lifts: the counts and sizes of a
-/// domain's own things, not the length of a path.
+/// domain's own things, not the length of a path nor what it leaves unread. Its memory stays
+/// bounded.
 pub fn deactivate(limits: &mut Limits) {
     for quota in [Quota::Nodes, Quota::Watches, Quota::Transactions, Quota::NodeSize] {
         limits.set(quota, 0);
@@ -36,8 +37,8 @@ pub struct QuotaSetting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SoftQuotaSetting(pub u32);
 
-/// `watch-event=seconds` of `--timeout`, the only timeout there is. It concerns rings
-/// of guests: checked, and of no effect.
+/// `watch-event=seconds` of `--timeout`, the only timeout there is: checked, and of no
+/// effect. Unread events collapse (`xenstore_engine`), so that none has to be thrown away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutSetting;
 

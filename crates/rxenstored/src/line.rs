@@ -29,7 +29,7 @@ impl Line {
     }
 
     /// Takes the first out.
-    pub fn next(&mut self) -> Option<ConnectionId> {
+    pub fn take_first(&mut self) -> Option<ConnectionId> {
         let id = self.waiting.pop_front()?;
         if let Some(place) = self.places.get_mut(id.slot()) {
             // Somebody else may have the slot by now, and be in line too.
@@ -63,9 +63,12 @@ mod tests {
         for id in [a, b, a, b] {
             line.join(id);
         }
-        assert_eq!((line.next(), line.len()), (Some(a), 1));
+        assert_eq!((line.take_first(), line.len()), (Some(a), 1));
         line.join(a);
-        assert_eq!([line.next(), line.next(), line.next()], [Some(b), Some(a), None]);
+        assert_eq!(
+            [line.take_first(), line.take_first(), line.take_first()],
+            [Some(b), Some(a), None]
+        );
     }
 
     /// A connection goes, and the next takes its slot, while it is still in line.
@@ -79,8 +82,8 @@ mod tests {
         let new = engine.connect_socket(&mut Silent);
         assert_eq!(old.slot(), new.slot());
         line.join(new);
-        assert_eq!(line.next(), Some(old));
+        assert_eq!(line.take_first(), Some(old));
         line.join(new);
-        assert_eq!([line.next(), line.next()], [Some(new), None]);
+        assert_eq!([line.take_first(), line.take_first()], [Some(new), None]);
     }
 }

@@ -18,7 +18,7 @@ use crate::config::Host;
 use crate::limits::{QuotaSetting, SoftQuotaSetting, TimeoutSetting};
 
 const TRANSACTIONS: &str = "Transactions";
-const RINGS: &str = "Rings of guests (no effect, this version serves sockets only)";
+const WITHOUT_EFFECT: &str = "Rings of guests (without effect)";
 
 /// What was asked for on the command line, before any default is applied.
 #[derive(Debug, Default, Parser)]
@@ -56,13 +56,13 @@ pub struct Options {
     /// Check the configuration and exit.
     #[arg(long)]
     pub config_test: bool,
-    /// Serve sockets only: do not look for the hypervisor nor introduce domain 0.
-    #[arg(short = 'D', long)]
-    pub no_domain_init: bool,
-    /// The host to serve: xen, or sim:DIR for one that is simulated in the files of a
-    /// directory.
+    /// The host to serve: xen, unless set, or sim:DIR for one that is simulated in the
+    /// files of a directory.
     #[arg(long, value_name = "HOST")]
     pub host: Option<Host>,
+    /// Serve sockets only: no domain reaches the store through a ring.
+    #[arg(short = 'D', long)]
+    pub no_domain_init: bool,
     /// Do not create the socket.
     #[arg(long)]
     pub disable_socket: bool,
@@ -86,13 +86,11 @@ pub struct Options {
     #[arg(short = 'M', long, value_name = "N", help_heading = "Quotas")]
     pub path_max: Option<u32>,
     /// Any quota by name: nodes, watches, transactions, transaction-nodes,
-    /// node-permissions, path-max, node-size, outstanding, memory. This version bounds
-    /// single transactions by memory, and keeps and shows outstanding without
-    /// enforcing it.
+    /// node-permissions, path-max, node-size, outstanding (replies a domain may leave
+    /// unread before its requests wait), memory (bytes of all it makes the daemon hold).
     #[arg(short = 'Q', long, value_name = "NAME=N", help_heading = "Quotas")]
     pub quota: Vec<QuotaSetting>,
-    /// From how much on a domain is to be noted: memory. This version keeps and shows
-    /// the number only.
+    /// From how much on a domain's memory is noted in the log: memory.
     #[arg(short = 'q', long, value_name = "NAME=N", help_heading = "Quotas")]
     pub quota_soft: Vec<SoftQuotaSetting>,
 
@@ -114,14 +112,15 @@ pub struct Options {
     #[arg(short = 'p', long, value_name = "DOMID", help_heading = "Domains")]
     pub priv_domid: Option<u16>,
 
-    /// The domain the store itself runs in.
-    #[arg(short = 'm', long, value_name = "DOMID", help_heading = RINGS)]
+    /// The domain the store itself runs in: always the one whose kernel has its ring.
+    #[arg(short = 'm', long, value_name = "DOMID", help_heading = WITHOUT_EFFECT)]
     pub master_domid: Option<u16>,
-    /// Event channel of domain 0, for a store in a domain of its own.
-    #[arg(short = 'e', long, value_name = "PORT", help_heading = RINGS)]
+    /// Event channel of domain 0, for a store in a domain of its own: the kernel says it.
+    #[arg(short = 'e', long, value_name = "PORT", help_heading = WITHOUT_EFFECT)]
     pub event: Option<u32>,
-    /// How long an event may wait to be read: watch-event (0: for ever).
-    #[arg(short = 'w', long, value_name = "NAME=SECONDS", help_heading = RINGS)]
+    /// How long an event may wait to be read: watch-event. Unread events are bounded by
+    /// memory, and none has to be thrown away.
+    #[arg(short = 'w', long, value_name = "NAME=SECONDS", help_heading = WITHOUT_EFFECT)]
     pub timeout: Vec<TimeoutSetting>,
 
     /// Write every request to this file, in the access log's format.
@@ -169,16 +168,20 @@ pub struct Options {
 }
 
 impl Options {
-    /// A notice for each given option that older daemons acted on and this one does not.
+    /// A notice for each given option that other daemons act on and this one does not.
     pub fn without_effect(&self) -> impl Iterator<Item = String> {
-        let obsolete = [
-            (self.no_recovery, "--no-recovery"),
-            (self.preserve_local, "--preserve-local"),
-            (self.internal_db.is_some(), "--internal-db"),
-            (self.reraise_top_level, "--reraise-top-level"),
+        const OBSOLETE: &str = "obsolete";
+        let options = [
+            (self.no_recovery, "--no-recovery", OBSOLETE),
+            (self.preserve_local, "--preserve-local", OBSOLETE),
+            (self.internal_db.is_some(), "--internal-db", OBSOLETE),
+            (self.reraise_top_level, "--reraise-top-level", OBSOLETE),
+            (self.master_domid.is_some(), "--master-domid", "the kernel's ring says it"),
+            (self.event.is_some(), "--event", "the kernel says which port"),
+            (!self.timeout.is_empty(), "--timeout", "unread events need not be thrown away"),
         ];
-        let given = obsolete.into_iter().filter_map(|(given, name)| given.then_some(name));
-        given.map(|name| format!("{name}: obsolete, has no effect"))
+        let given = options.into_iter().filter(|(given, ..)| *given);
+        given.map(|(_, name, reason)| format!("{name}: no effect, {reason}"))
     }
 }
 
@@ -310,6 +313,7 @@ mod tests {
             ]
         );
         assert_eq!(given.priv_domid, Some(2));
+        assert_eq!(given.without_effect().count(), 3, "-w, -m and -e");
     }
 
     #[test]

@@ -121,9 +121,9 @@ fn quota(key: &str, value: &str, config: &mut Config) -> Result<(), KeyError> {
         "quota-transaction" => Quota::Transactions,
         "quota-path-max" => Quota::PathMax,
         "quota-maxrequests" => return set(&mut config.transactions.requests, number(value)),
-        "quota-maxoutstanding" | "quota-maxwatchevents" => {
-            return number(value).map(|_| ());
-        }
+        "quota-maxoutstanding" => Quota::Outstanding,
+        // Events are bounded by memory, and never lost.
+        "quota-maxwatchevents" => return number(value).map(|_| ()),
         _ => return Err(KeyError::Unknown),
     };
     limits::set(&mut config.limits, quota, number(value)?);
@@ -198,7 +198,7 @@ fn without_effect(key: &str, value: &str, config: &mut Config) -> Result<(), Key
         "conflict-burst-limit" | "conflict-max-history-seconds" => positive(value),
         "conflict-rate-limit-is-aggregate" => boolean(value).map(|_| ()),
         "gc-max-overhead" => number(value).map(|_| ()),
-        // Concerns rings of guests.
+        // A guest says by its event channel that there is something to read.
         "ring-scan-interval" => seconds(value),
         _ => Err(KeyError::Unknown),
     }
@@ -288,6 +288,7 @@ mod tests {
             "quota-maxwatch = 1",
             "quota-transaction = 1",
             "quota-path-max = 1",
+            "quota-maxoutstanding = 1",
             "quota-maxrequests = 1",
             "xenstored-kva = /k",
             "xenstored-port = /p",
@@ -326,7 +327,6 @@ mod tests {
             ("conflict-burst-limit = 6.0", false),
             ("conflict-max-history-seconds = 0.5", false),
             ("conflict-rate-limit-is-aggregate = false", false),
-            ("quota-maxoutstanding = 1", false),
             ("quota-maxwatchevents = 1", false),
             ("gc-max-overhead = 5", false),
             ("ring-scan-interval = -1", false),

@@ -1,5 +1,6 @@
 //! What the engine asks of the daemon around it: logs.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,13 @@ impl Services {
     pub fn reopen(&mut self) {
         if let Some(log) = &mut self.access_log {
             log.reopen();
+        }
+    }
+
+    /// A guest's ring is not served any more. A guest can have that as often as it likes.
+    pub fn ring_given_up(&mut self, domid: Domid, why: &dyn Display) {
+        if let Some(suppressed) = self.limit_messages.check((domid, "ring"), Instant::now()) {
+            tracing::warn!(domid = domid.get(), %why, suppressed, "ring given up");
         }
     }
 
@@ -102,6 +110,14 @@ impl Daemon for Services {
         }
     }
 
+    fn soft_limit(&mut self, domid: Domid, used: u64, limit: u32, over: bool) {
+        if let Some(suppressed) = self.limit_messages.check((domid, "soft-memory"), Instant::now())
+        {
+            let what = if over { "soft memory limit exceeded" } else { "soft memory limit kept" };
+            tracing::warn!(domid = domid.get(), used, limit, suppressed, "{what}");
+        }
+    }
+
     fn held_back(&mut self, held: Domid, holder: Domid) {
         if let Some(suppressed) = self.limit_messages.check((held, "held back"), Instant::now()) {
             let (domid, holder) = (held.get(), holder.get());
@@ -124,6 +140,16 @@ impl Daemon for Services {
         let what = "longest-transaction";
         if let Some(suppressed) = self.limit_messages.check((domid, what), Instant::now()) {
             tracing::warn!(domid = domid.get(), suppressed, "a transaction was open too long");
+        }
+    }
+
+    fn transaction_cast_off(&mut self, domid: Domid) {
+        if let Some(suppressed) = self.limit_messages.check((domid, "cast off"), Instant::now()) {
+            tracing::warn!(
+                domid = domid.get(),
+                suppressed,
+                "too many old versions of the store: a transaction sees the newest now"
+            );
         }
     }
 

@@ -47,7 +47,8 @@ impl Canonical {
     }
 }
 
-fn control(payload: &[u8]) -> Vec<u8> {
+/// The text of a command to the daemon.
+pub(crate) fn control(payload: &[u8]) -> Vec<u8> {
     let Ok(text) = str::from_utf8(payload) else {
         return payload.to_vec();
     };

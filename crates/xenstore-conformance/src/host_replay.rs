@@ -42,7 +42,7 @@ pub fn relive(log: &Log) -> io::Result<Relived> {
 
 /// A host on which what a log tells of happens again.
 #[derive(Debug)]
-pub struct Host {
+struct Host {
     target: EngineTarget,
     clients: BTreeMap<Who, Client>,
     /// Our ids of the log's transactions.
@@ -53,7 +53,7 @@ pub struct Host {
 
 impl Host {
     /// The host before the log begins, with all domains the log knows to exist.
-    pub fn new(log: &Log) -> io::Result<Self> {
+    fn new(log: &Log) -> io::Result<Self> {
         let mut target = EngineTarget::new()?;
         // A domain exists before the toolstack first names it in a permission list. The
         // log does not say when; from the start will do.
@@ -74,7 +74,7 @@ impl Host {
     }
 
     /// Does one thing.
-    pub fn act(&mut self, deed: &Deed) -> io::Result<()> {
+    fn act(&mut self, deed: &Deed) -> io::Result<()> {
         match (&deed.what, deed.who) {
             // A ring is there with the INTRODUCE that the log tells of next.
             (What::Connect, Who::Domain(_)) => {}
@@ -97,26 +97,6 @@ impl Host {
             }
         }
         Ok(())
-    }
-
-    /// Asks for something at a path, on behalf of nobody in particular.
-    pub fn look(&mut self, kind: MessageType, path: &str) -> io::Result<Vec<u8>> {
-        let client = self.target.connect()?;
-        let payload = format!("{path}\0").into_bytes();
-        let request = Request {
-            kind: kind.number(),
-            request_id: 0,
-            transaction_id: 0,
-            length: None,
-            payload: &payload,
-        };
-        self.target.send(client, &request.encode())?;
-        let heard = self.target.hear(client)?;
-        self.target.disconnect(client);
-        match heard {
-            Heard::Message(reply) if reply.header.kind == kind.number() => Ok(reply.payload),
-            other => Err(io::Error::other(format!("{kind} {path}: {other:?}"))),
-        }
     }
 
     /// Asks, and returns the error's name if the request was refused.

@@ -3,7 +3,7 @@
 //! The form is JSON lines, described in `vectors/README.md`. Reading it back knows
 //! nothing of the protocol beyond the names of requests.
 
-mod json;
+pub(crate) mod json;
 
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@ use crate::recording::{Action, Answer, Ask, Event, Outcome, Scenario, Step, Tran
 use crate::target::{Client, Heard, Target, flush};
 
 /// What is sent for a transaction whose start was refused.
-const NO_TRANSACTION: u32 = 99_999;
+pub(crate) const NO_TRANSACTION: u32 = 99_999;
 
 /// A scenario being played.
 pub struct Replay<'a> {
@@ -237,7 +237,7 @@ fn same_kind(a: &Answer, b: &Answer) -> bool {
     }
 }
 
-fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+pub(crate) fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(at) = rest.windows(from.len()).position(|window| window == from) {

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs, io};
 
+use crate::guests;
 use crate::host_verdict::HostTally;
-use crate::rules::{HostRule, Rule};
-use crate::verdict::Tally;
+use crate::rules::HostRule;
+use crate::verdict::Count;
 
 /// The text of `docs/conformance/exceptions.md`.
-pub fn exceptions(tally: &Tally, scenarios: usize) -> String {
-    let mut text = format!(
+pub fn exceptions(count: &Count, scenarios: usize) -> String {
+    let text = format!(
         "\
 # Where rxenstored answers otherwise than C xenstored
 
@@ -20,16 +21,41 @@ pub fn exceptions(tally: &Tally, scenarios: usize) -> String {
 {scenarios} recorded conversations with C xenstored (4.23), {} steps, were replayed.
 {} steps came out as recorded: the same replies, the same events to the same clients in
 the same order. The others differ on purpose:
-
-| steps | rule |
-|---|---|
 ",
-        tally.steps, tally.equal,
+        count.steps, count.equal,
     );
-    for &rule in Rule::ALL {
-        let _ = writeln!(text, "| {} | {} |", tally.covered(rule), rule.title());
+    text + &rules(count)
+}
+
+/// The text of `docs/conformance/guests.md`.
+pub fn guests(tally: &guests::verdict::Tally, scenarios: usize) -> String {
+    let count = &tally.count;
+    let differ = count.steps - count.equal;
+    let text = format!(
+        "\
+# Guests: where rxenstored answers otherwise than C xenstored
+
+<!-- Written by the tests of xenstore-conformance: UPDATE_DOCS=1 cargo test -p xenstore-conformance -->
+
+{scenarios} recorded conversations of guests on their rings, of their toolstacks and of the
+hypervisor above them, {} steps, were replayed to rxenstored's process on a simulated host.
+They were recorded with C xenstored (4.23) and with the oxenstored of the same release.
+{} steps came out as with C xenstored: the same replies, the same events to the same clients
+in the same order, the same words in the rings' pages, the same notifications. {differ} differ
+on purpose, {} of them to do as oxenstored does:
+",
+        count.steps, count.equal, tally.as_oxenstored,
+    );
+    text + &rules(count)
+}
+
+/// The rules that a run needed: how often, what they say, and where.
+fn rules(count: &Count) -> String {
+    let mut text = "\n| steps | rule |\n|---|---|\n".to_owned();
+    for &rule in count.by_rule.keys() {
+        let _ = writeln!(text, "| {} | {} |", count.covered(rule), rule.title());
     }
-    for (&rule, scenarios) in &tally.by_rule {
+    for (&rule, scenarios) in &count.by_rule {
         let (c, ocaml, ours) = (rule.c(), rule.ocaml(), rule.ours());
         text += &explanation(rule.title(), [c, ocaml, ours], rule.reason());
         text += &steps(scenarios);

@@ -1,6 +1,6 @@
 //! What was seen against what was to be seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use crate::canonical::Canonical;
@@ -8,18 +8,42 @@ use crate::exceptions;
 use crate::recording::{Action, Answer, Event, Outcome, Scenario, Step};
 use crate::rules::Rule;
 
-/// What a run of many scenarios came to.
+/// How many steps came out how.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Count {
     /// Steps played.
     pub steps: usize,
     /// Steps that came out as recorded.
     pub equal: usize,
     /// Steps that came out as a rule says, by rule and scenario.
     pub by_rule: BTreeMap<Rule, BTreeMap<String, Vec<u32>>>,
-    /// Steps that came out otherwise.
+}
+
+impl Count {
+    /// Takes a step into account that came out as was expected.
+    pub fn add(&mut self, scenario: &str, step: u32, rule: Option<Rule>) {
+        match rule {
+            None => self.equal += 1,
+            Some(rule) => {
+                let scenarios = self.by_rule.entry(rule).or_default();
+                scenarios.entry(scenario.to_owned()).or_default().push(step);
+            }
+        }
+    }
+
+    /// How many steps a rule covers.
+    pub fn covered(&self, rule: Rule) -> usize {
+        self.by_rule.get(&rule).map_or(0, |scenarios| scenarios.values().map(Vec::len).sum())
+    }
+}
+
+/// What a run of many scenarios came to.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// How many steps came out how.
+    pub count: Count,
+    /// Steps that came out neither as recorded nor as a rule says.
     pub wrong: Vec<Wrong>,
-    played: BTreeSet<String>,
 }
 
 /// A step that came out neither as recorded nor as a rule says.
@@ -38,28 +62,16 @@ pub struct Wrong {
 impl Tally {
     /// Takes the outcomes of a scenario into account.
     pub fn judge(&mut self, scenario: &Scenario, outcomes: Vec<Outcome>) {
-        self.played.insert(scenario.name.clone());
         for ((step, recorded), got) in scenario.steps.iter().zip(recorded(scenario)).zip(outcomes) {
-            self.steps += 1;
+            self.count.steps += 1;
             let (expected, rule) = exceptions::expected(&scenario.name, step, recorded);
-            if got != expected {
+            if got == expected {
+                self.count.add(&scenario.name, step.number, rule);
+            } else {
                 let (scenario, step) = (scenario.name.clone(), step.clone());
                 self.wrong.push(Wrong { scenario, step, expected, got });
-                continue;
-            }
-            match rule {
-                None => self.equal += 1,
-                Some(rule) => {
-                    let scenarios = self.by_rule.entry(rule).or_default();
-                    scenarios.entry(scenario.name.clone()).or_default().push(step.number);
-                }
             }
         }
-    }
-
-    /// How many steps a rule covers.
-    pub fn covered(&self, rule: Rule) -> usize {
-        self.by_rule.get(&rule).map_or(0, |scenarios| scenarios.values().map(Vec::len).sum())
     }
 }
 

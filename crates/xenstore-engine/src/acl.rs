@@ -105,15 +105,38 @@ impl Acl {
         Self::new(owner, self.0.others.clone())
     }
 
-    /// The list without the entries of a domain that died; `None` if it has none.
-    /// The owner is not an entry in this sense.
+    /// The list without the entries of a domain that died; `None` if it has none. The owner
+    /// is not an entry in this sense, and a stale entry never was the domain's.
     pub fn without(&self, dead: Domid) -> Option<Self> {
-        if self.0.others.iter().all(|entry| entry.permission.domid != dead) {
+        let is_its = |entry: &Entry| !entry.stale && entry.permission.domid == dead;
+        if !self.0.others.iter().any(is_its) {
             return None;
         }
         let mut list = List::clone(&self.0);
-        list.others.retain(|entry| entry.permission.domid != dead);
+        list.others.retain(|entry| !is_its(entry));
         Some(Self(Arc::new(list)))
+    }
+
+    /// The domains that own the node or have a live entry.
+    pub fn concerned(&self) -> impl Iterator<Item = Domid> {
+        let live = self.0.others.iter().filter(|entry| !entry.stale);
+        let named = live.map(|entry| entry.permission.domid).filter(|&domid| domid.is_real());
+        std::iter::once(self.owner()).chain(named)
+    }
+
+    /// Whether a domain owns the node or has a live entry.
+    pub fn concerns(&self, domid: Domid) -> bool {
+        self.concerned().any(|concerned| concerned == domid)
+    }
+
+    /// Whether it concerns somebody whom `above` does not.
+    pub fn adds_to(&self, above: &Self) -> bool {
+        self.concerned().any(|domid| !above.concerns(domid))
+    }
+
+    /// Whether both are the very same list in memory.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether `caller` has `right`.

@@ -4,7 +4,7 @@
 //! name to the node and not to its parent keeps every change of an account local.
 
 use xenstore_tree::{Node, Subtree};
-use xenstore_wire::Path;
+use xenstore_wire::{Domid, Path};
 
 use crate::acl::Acl;
 use crate::context::Context;
@@ -19,6 +19,29 @@ pub fn check_nodes(more: usize, cx: &Context<'_>) -> Result<(), Refusal> {
     let owned = cx.domains.usage(cx.caller.domid, Quota::Nodes);
     let pending = cx.ledger.of(cx.caller.domid).nodes.saturating_add(signed(more));
     cx.domains.check(&cx.caller, Quota::Nodes, owned.saturating_add_signed(pending))
+}
+
+/// Whether a domain's nodes may take so many bytes more. Who is privileged may have
+/// everything, for others too.
+pub fn check_memory(owner: Domid, more: i64, cx: &Context<'_>) -> Result<(), Refusal> {
+    if more <= 0 || cx.caller.privileged {
+        return Ok(());
+    }
+    // What a transaction made before is in its record, which its own domain is charged for.
+    let noted = if owner == cx.caller.domid { 0 } else { cx.ledger.of(owner).bytes };
+    let wanted = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(noted + more);
+    cx.domains.check_of(owner, &cx.caller, Quota::Memory, wanted)
+}
+
+/// Whether domains may have what was noted for them, all of it together.
+pub fn check_ledger(ledger: &Ledger, cx: &Context<'_>) -> Result<(), Refusal> {
+    if cx.caller.privileged {
+        return Ok(());
+    }
+    ledger.charged().filter(|(_, charge)| charge.bytes > 0).try_for_each(|(owner, charge)| {
+        let used = cx.domains.usage(owner, Quota::Memory).saturating_add_signed(charge.bytes);
+        cx.domains.check_of(owner, &cx.caller, Quota::Memory, used)
+    })
 }
 
 /// Whether a node of the caller's may become so large.
@@ -57,15 +80,28 @@ pub fn check_new_sizes(
     cx.domains.check(&cx.caller, Quota::NodeSize, size as u64)
 }
 
-/// Bytes a node counts beside what it holds, as toolstacks know from the C daemon.
+/// Bytes a node counts beside what it holds when its size is limited, as toolstacks know
+/// from the C daemon.
 const NODE_HEADER: usize = 16;
-/// Bytes an entry of its permission list counts.
+/// Bytes an entry of its permission list counts then.
 const ENTRY: usize = 8;
+
+/// Bytes of memory a node takes beside what it holds: itself, its place in its parent's
+/// list, and a permission list of one entry (`examples/footprint.rs`).
+const NODE_COST: usize = 208;
+/// Bytes of memory that a further entry of its permission list takes, beside the path that
+/// `estates` may keep for it: where its domain is named.
+const ENTRY_COST: usize = 64;
+
+/// Bytes of memory that a permission list of so many entries takes.
+pub fn entries_cost(entries: usize, path_length: usize) -> i64 {
+    signed((ENTRY_COST + path_length) * entries.saturating_sub(1))
+}
 
 /// What a node costs its owner: itself, its path, and its name in its parent's list.
 pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Charge {
-    let bytes = NODE_HEADER + ENTRY * acl.count() + value.len() + path_length + name.len() + 1;
-    Charge { nodes: 1, bytes: signed(bytes) }
+    let bytes = NODE_COST + value.len() + path_length + name.len() + 1;
+    Charge { nodes: 1, bytes: signed(bytes) + entries_cost(acl.count(), path_length) }
 }
 
 /// Notes what each node of a subtree at `path` costs its owner; `sign` says whether it

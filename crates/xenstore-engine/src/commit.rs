@@ -21,6 +21,7 @@ use std::collections::HashMap;
 
 use xenstore_wire::text::split_string;
 
+use crate::charges::check_ledger;
 use crate::context::Context;
 use crate::graft::graft;
 use crate::operation::{Operation, Reply};
@@ -51,15 +52,23 @@ pub enum Way {
     Replay,
 }
 
+/// Why a transaction does not go through.
+#[derive(Debug)]
+pub enum Failure {
+    /// Its client holds an answer that would be another one now. Here it is.
+    Lost(Box<Transaction>),
+    /// Every answer holds, but a domain would have more of something than it may by now.
+    Refused(Refusal),
+}
+
 impl Transaction {
-    /// Makes the changes everybody's. If that is impossible, `store` is left as it was and
-    /// the transaction is returned: its client holds an answer that would be another now.
+    /// Makes the changes everybody's. If that is impossible, `store` is left as it was.
     ///
     /// Costs O(1) if nobody changed anything since the start, else what the recorded
     /// requests cost; never more because the store is large.
-    pub fn commit(self, store: &mut Store, cx: &mut Context<'_>) -> Result<Committed, Box<Self>> {
+    pub fn commit(self, store: &mut Store, cx: &mut Context<'_>) -> Result<Committed, Failure> {
         let before = store.clone();
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.is_of_one_moment() {
             let copies = [self.base, self.work];
             return Ok(Committed { before, copies, changes: Vec::new(), way: Way::Install });
         }
@@ -70,10 +79,11 @@ impl Transaction {
         Ok(Committed { before, copies, changes: last_of_each(merged.changes), way })
     }
 
-    fn merge(mut self, current: &Store, cx: &mut Context<'_>) -> Result<(Self, Way), Box<Self>> {
+    fn merge(mut self, current: &Store, cx: &mut Context<'_>) -> Result<(Self, Way), Failure> {
         // What permission lists and limits mean can change without any node (XSA-322).
         if cx.epoch == self.epoch {
-            if current.same(&self.base) {
+            // What else its domain has can have grown.
+            if current.same(&self.base) && check_ledger(&self.ledger, cx).is_ok() {
                 return Ok((self, Way::Install));
             }
             if let Some((work, ledger)) = graft(&self, current, cx) {
@@ -81,10 +91,11 @@ impl Transaction {
                 return Ok((self, Way::Graft));
             }
         }
-        match self.replay(current, cx) {
-            Some(again) => Ok((again, Way::Replay)),
-            None => Err(Box::new(self)),
-        }
+        let Some(again) = self.replay(current, cx) else {
+            return Err(Failure::Lost(Box::new(self)));
+        };
+        check_ledger(&again.ledger, cx).map_err(Failure::Refused)?;
+        Ok((again, Way::Replay))
     }
 
     /// This transaction as if it had begun on the current store, if every answer is

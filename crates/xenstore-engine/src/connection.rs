@@ -11,6 +11,7 @@ use crate::ids::WatchId;
 use crate::outbox::Outbox;
 use crate::protection::Claim;
 use crate::transaction::Transaction;
+use crate::watch;
 
 /// What a connection arrives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +20,15 @@ pub enum Transport {
     Socket(u32),
     /// A domain on its ring.
     Ring,
+}
+
+/// What waits for a client or was sent by it, and what is kept of transactions it lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Buffers {
+    /// Bytes of memory it takes.
+    pub bytes: usize,
+    /// Replies not sent whole.
+    pub replies: usize,
 }
 
 /// A client.
@@ -42,6 +52,8 @@ pub(crate) struct Connection {
     last_transaction: u32,
     /// How often it began anew.
     pub renewals: u64,
+    /// What its domain is charged for what waits in its inbox and outbox.
+    pub charged: Buffers,
     /// Its watches by what it calls them.
     pub watches: HashMap<(Name, Arc<[u8]>), WatchId>,
 }
@@ -61,6 +73,7 @@ impl Connection {
             held: None,
             last_transaction: 0,
             renewals: 0,
+            charged: Buffers::default(),
             watches: HashMap::new(),
         }
     }
@@ -71,6 +84,7 @@ impl Connection {
         self.inbox = Decoder::new();
         self.outbox = Outbox::default();
         self.broken = false;
+        self.claim.forget();
         self.held = None;
         self.last_transaction = 0;
         self.renewals += 1;
@@ -79,6 +93,18 @@ impl Connection {
     /// Whether a request of it waits and must not be looked at yet.
     pub fn is_asleep(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.asleep)
+    }
+
+    /// Bytes that its watches are charged for.
+    pub fn watched_bytes(&self) -> usize {
+        self.watches.keys().map(|(name, token)| watch::weight(name, token)).sum()
+    }
+
+    /// What waits.
+    pub fn buffers(&self) -> Buffers {
+        let held = self.held.as_ref().map_or(0, |held| held.payload.len());
+        let bytes = self.inbox.memory() + self.outbox.weight() + held + self.claim.bytes();
+        Buffers { bytes, replies: self.outbox.unsent_replies() }
     }
 
     /// Whether there is a request to be answered.

@@ -190,7 +190,7 @@ impl Engine {
     fn peaks(&self) -> Reply {
         let mut lines = "Max. seen accounting values:\n".to_owned();
         for quota in Quota::hard() {
-            let peak = self.domains.peak(quota, self.privileged);
+            let peak = self.domains.peak(quota);
             let _ = writeln!(lines, "{quota:<17}: {peak:>8}");
         }
         Reply::text(lines)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use xenstore_wire::{Decoder, Domid, Features};
 
 use crate::acl::Caller;
+use crate::charges::signed;
 use crate::connection::{Connection, Transport};
 use crate::context::{Clock, Context};
 use crate::domains::Domains;
@@ -15,9 +16,10 @@ use crate::ids::ConnectionId;
 use crate::listing::Listing;
 use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
 use crate::protection::{Protection, Rank};
-use crate::quota::{Charge, Ledger, Limits, Quota};
+use crate::quota::{Ledger, Limits, Quota};
 use crate::store::Store;
 use crate::transaction::Transaction;
+use crate::versions::Versions;
 use crate::watch::Watches;
 
 /// Requests a connection may have answered in one turn, if they all lie there.
@@ -29,6 +31,9 @@ const REQUESTS_PER_TURN: usize = 32;
 /// requests done again at a commit. One request can be that much by itself; what follows
 /// it waits until the others had their turns.
 pub(crate) const EFFORT_PER_TURN: usize = 256;
+
+/// Nodes looked at that are one unit of it.
+pub(crate) const WORK_PER_EFFORT: usize = 8;
 
 /// How an engine is to behave.
 #[derive(Clone, Debug)]
@@ -49,6 +54,9 @@ pub struct Settings {
     /// How long others may be held back at most for the sake of a transaction that failed
     /// before; zero for no protection at all.
     pub protection_time: Duration,
+    /// Bytes of old versions of the store that may be kept for open transactions of guests,
+    /// all together.
+    pub old_versions: u64,
     /// Let every third commit fail, so that clients can be seen to try again.
     pub test_eagain: bool,
     /// Which parts of the trace are on, as `CONTROL log` shows.
@@ -65,6 +73,7 @@ impl Default for Settings {
             transaction_requests: 4096,
             transaction_time: Duration::from_mins(10),
             protection_time: Duration::from_millis(500),
+            old_versions: 64 << 20,
             test_eagain: false,
             trace: BTreeSet::from([TraceSwitch::Objects, TraceSwitch::Io]),
         }
@@ -100,6 +109,7 @@ pub struct Engine {
     /// When which transaction will have been open for too long.
     pub(crate) expiries: BTreeSet<(Duration, ConnectionId, u32)>,
     pub(crate) protection: Protection,
+    pub(crate) versions: Versions,
     /// Connections that were woken and wait to be given a turn.
     pub(crate) ready: Vec<ConnectionId>,
     /// The time, as far as it is known.
@@ -154,6 +164,7 @@ impl Engine {
             transaction_time: settings.transaction_time,
             expiries: BTreeSet::new(),
             protection: Protection::new(settings.protection_time),
+            versions: Versions::new(settings.old_versions),
             ready: Vec::new(),
             now: Duration::ZERO,
             commits_until_failure: settings.test_eagain.then_some(2),
@@ -207,6 +218,10 @@ impl Engine {
     pub fn disconnect(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
         self.observe(id, 0, daemon, &Incident::Disconnected);
         self.reset(id);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.renew();
+        }
+        self.charge_buffers(id);
         if self.connection(id).is_some()
             && let Some(place) = self.connections.get_mut(id.slot)
         {
@@ -220,20 +235,23 @@ impl Engine {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
-        let watches = mem::take(&mut connection.watches);
-        let transactions = mem::take(&mut connection.transactions);
         let caller = connection.caller;
         let domid = caller.domid;
+        let bytes = connection.watched_bytes();
+        let watches = mem::take(&mut connection.watches);
+        let transactions = mem::take(&mut connection.transactions);
         if !caller.privileged {
-            let gone = |count| -i64::try_from(count).unwrap_or(i64::MAX);
-            self.domains.charge(domid, Quota::Watches, gone(watches.len()));
-            self.domains.charge(domid, Quota::Transactions, gone(transactions.len()));
+            let bytes = bytes + transactions.values().map(Transaction::bytes).sum::<usize>();
+            self.domains.charge(domid, Quota::Watches, -signed(watches.len()));
+            self.domains.charge(domid, Quota::Transactions, -signed(transactions.len()));
+            self.domains.charge(domid, Quota::Memory, -signed(bytes));
         }
         for watch in watches.into_values() {
             self.watches.remove(watch);
         }
         for (number, transaction) in transactions {
             self.expiries.remove(&(transaction.expires, id, number));
+            self.versions.unpin(transaction.since, id, number);
         }
         let now = self.now;
         self.claims(id, |protection, claim| protection.left(id, Rank::of(&caller), claim, now));
@@ -248,6 +266,7 @@ impl Engine {
             && !connection.broken
         {
             connection.inbox.push(bytes);
+            self.charge_buffers(id);
         }
     }
 
@@ -301,10 +320,13 @@ impl Engine {
         }
         let held = connection.held.take();
         let mut inbox = mem::take(&mut connection.inbox);
-        let renewals = connection.renewals;
+        let (renewals, caller) = (connection.renewals, connection.caller);
         self.effort = 0;
-        if let Some(Held { header, payload, .. }) = held {
-            self.answer(id, header, &payload, true, outside);
+        if !caller.privileged {
+            self.limit_replies(id, caller.domid);
+        }
+        if let Some(Held { header, payload, known, .. }) = held {
+            self.answer(id, header, &payload, Some(known), outside);
             self.had_turn(id);
         }
         let turn = self.answer_requests(id, &mut inbox, outside);
@@ -317,7 +339,18 @@ impl Engine {
             connection.inbox = inbox;
             connection.broken = turn == Turn::Broken;
         }
+        self.charge_buffers(id);
+        self.watch_soft_limit(id, outside.daemon);
+        self.cast_off_old(outside.daemon);
         turn
+    }
+
+    /// Sets how many unread replies a domain's ring may have.
+    fn limit_replies(&mut self, id: ConnectionId, domid: Domid) {
+        let most = self.domains.limit(domid, Quota::Outstanding);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.outbox.set_most_replies(usize::try_from(most).unwrap_or(0));
+        }
     }
 
     fn answer_requests(
@@ -341,7 +374,7 @@ impl Engine {
             }
             match inbox.next_message() {
                 Ok(Some(message)) => {
-                    self.answer(id, message.header, message.payload, false, outside);
+                    self.answer(id, message.header, message.payload, None, outside);
                 }
                 Ok(None) => return Turn::Idle,
                 Err(_oversized) => return Turn::Broken,
@@ -366,6 +399,7 @@ impl Engine {
     pub fn sent(&mut self, id: ConnectionId, bytes: usize) {
         if let Some(connection) = self.connection_mut(id) {
             connection.outbox.consume(bytes);
+            self.charge_buffers(id);
         }
     }
 
@@ -391,18 +425,8 @@ impl Engine {
         find(&mut self.connections, id)
     }
 
-    pub(crate) fn connections_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        self.connections.iter_mut().flatten()
-    }
-
-    /// Whether the accounts are what a recount of the whole store gives.
-    pub(crate) fn accounts_agree(&self) -> bool {
-        let counted = self.store.recount();
-        self.domains.iter().all(|(domid, domain)| {
-            let Charge { nodes, bytes } = counted.of(domid);
-            let booked = |quota| i64::try_from(domain.usage.now(quota)).ok();
-            booked(Quota::Nodes) == Some(nodes) && booked(Quota::Memory) == Some(bytes)
-        })
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().flatten()
     }
 
     /// A number that grows with whatever changes the answers this caller gets without

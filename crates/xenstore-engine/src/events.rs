@@ -1,5 +1,6 @@
 //! Who is told of a change.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use xenstore_tree::Node;
@@ -8,7 +9,7 @@ use xenstore_wire::{Domid, Name, Special};
 use crate::acl::{Acl, Right};
 use crate::commit::Committed;
 use crate::engine::Engine;
-use crate::ids::WatchId;
+use crate::ids::{ConnectionId, WatchId};
 use crate::node::NodeData;
 use crate::operation::Effect;
 use crate::outbox::Event;
@@ -39,13 +40,14 @@ impl Engine {
                 Some(&subtree.value().acl)
             }
         };
-        let concerned = self.watches.concerned(name);
-        if concerned.is_empty() {
-            return;
-        }
-        let acls: Vec<Acl> = self.store.acls(name).chain(before.cloned()).collect();
+        let acls: OnceCell<Vec<Acl>> = OnceCell::new();
+        let concerned = self.watches.concerned(name, |connection| {
+            // Most changes are watched by nobody.
+            let acls = acls.get_or_init(|| self.store.acls(name).chain(before.cloned()).collect());
+            self.may_know(connection, acls)
+        });
         for watch in concerned {
-            self.tell(watch, name, &acls, daemon);
+            self.send(watch, name, daemon);
         }
     }
 
@@ -60,7 +62,12 @@ impl Engine {
             if matches!(name, Name::Special(_)) {
                 continue;
             }
-            let concerned = self.watches.concerned(name);
+            let seen: OnceCell<Vec<Acl>> = OnceCell::new();
+            let concerned = self.watches.concerned(name, |connection| {
+                let seen =
+                    seen.get_or_init(|| before.acls(name).chain(self.store.acls(name)).collect());
+                self.may_know(connection, seen)
+            });
             if concerned.is_empty() && !change.removed {
                 continue;
             }
@@ -72,10 +79,9 @@ impl Engine {
             if let (true, Some(old)) = (change.removed, old) {
                 self.tell_removed(name, old, &mut told, daemon);
             }
-            let seen: Vec<_> = before.acls(name).chain(self.store.acls(name)).collect();
             for watch in concerned {
                 if !removes || told.insert((watch, name.clone())) {
-                    self.tell(watch, name, &seen, daemon);
+                    self.send(watch, name, daemon);
                 }
             }
         }
@@ -97,9 +103,10 @@ impl Engine {
             // Something else may be there by now, made by the same transaction.
             let mut acls: Vec<Acl> = self.store.acls(&below.name).collect();
             acls.extend([below.node, below.parent].map(|node| node.value().acl.clone()));
-            for watch in self.watches.exactly(&below.name).collect::<Vec<_>>() {
+            let may_know = |connection| self.may_know(connection, &acls);
+            for watch in self.watches.exactly(&below.name, may_know) {
                 if told.insert((watch, below.name.clone())) {
-                    self.tell(watch, &below.name, &acls, daemon);
+                    self.send(watch, &below.name, daemon);
                 }
             }
         }
@@ -126,9 +133,10 @@ impl Engine {
         let (plain, full) = (Name::Special(plain), Name::Special(full));
         let root = self.store.root().value().acl.clone();
         let acls: Vec<_> = self.store.acls(&plain).chain([root]).collect();
-        let mut coarse: Vec<_> = self.watches.exactly(&plain).collect();
+        let may_know = |connection| self.may_know(connection, &acls);
+        let mut coarse = self.watches.exactly(&plain, may_know);
         coarse.retain(|id| self.watches.get(*id).is_some_and(|watch| watch.depth.is_none()));
-        let mut precise = self.watches.concerned(&full);
+        let mut precise = self.watches.concerned(&full, may_know);
         precise.retain(|id| {
             self.watches.get(*id).is_some_and(|watch| watch.depth.is_some() || watch.name == full)
         });
@@ -138,7 +146,7 @@ impl Engine {
         }
         for (name, watches) in rounds {
             for watch in watches {
-                self.tell(watch, &name, &acls, daemon);
+                self.send(watch, &name, daemon);
             }
         }
     }
@@ -152,17 +160,12 @@ impl Engine {
         }
     }
 
-    /// Tells one watch of a change at `name`, if its client may know: it could read the
-    /// node or its parent, before or after (XSA-115).
-    fn tell(&mut self, id: WatchId, name: &Name, acls: &[Acl], daemon: &mut dyn Daemon) {
-        let caller = self
-            .watches
-            .get(id)
-            .and_then(|watch| self.connection(watch.connection))
-            .map(|connection| connection.caller);
-        if caller.is_some_and(|caller| acls.iter().any(|acl| acl.allows(&caller, Right::Read))) {
-            self.send(id, name, daemon);
-        }
+    /// Whether a client may know of a change: it could read the node or its parent, before or
+    /// after (XSA-115).
+    fn may_know(&self, id: ConnectionId, acls: &[Acl]) -> bool {
+        self.connection(id).is_some_and(|connection| {
+            acls.iter().any(|acl| acl.allows(&connection.caller, Right::Read))
+        })
     }
 
     fn send(&mut self, id: WatchId, name: &Name, daemon: &mut dyn Daemon) {
@@ -177,12 +180,15 @@ impl Engine {
             token: &watch.token,
             counted: matches!(name, Name::Special(_)),
         };
-        let Some(connection) = self.connection_mut(watch.connection) else {
+        let Some(caller) = self.connection(watch.connection).map(|it| it.caller) else {
             return;
         };
-        if !connection.outbox.event(event) {
+        let room = self.domains.room(&caller);
+        let connection = self.connection_mut(watch.connection);
+        if !connection.is_some_and(|connection| connection.outbox.event(event, room)) {
             return;
         }
+        self.charge_buffers(watch.connection);
         self.queue(watch.connection);
         let incident = Incident::Event { path: event.path, token: event.token };
         self.observe(watch.connection, 0, daemon, &incident);

@@ -99,6 +99,12 @@ impl Footprint {
         }
     }
 
+    /// Bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        // Each with a byte of the table's own.
+        self.places.capacity() * (size_of::<(u64, Told)>() + 1)
+    }
+
     fn tell(&mut self, place: u64, told: Told) {
         let most = if self.privileged { MOST_PLACES } else { GUEST_PLACES };
         if self.places.len() < most || self.places.contains_key(&place) {

@@ -14,8 +14,9 @@
 
 use std::collections::BTreeSet;
 
-use xenstore_wire::{Errno, Name, Path};
+use xenstore_wire::{Name, Path};
 
+use crate::charges::check_ledger;
 use crate::context::Context;
 use crate::operation::Operation;
 use crate::quota::{Ledger, Quota};
@@ -41,10 +42,6 @@ pub fn graft(
     let mut shared: Option<Path> = None;
     for Record { operation, answer } in log {
         let name = operation.name();
-        // What a domain owns decided.
-        if matches!(answer, Err(Errno::NoSpc)) {
-            return None;
-        }
         if !privileged && !operation.is_read() {
             created += name.components().count();
         }
@@ -92,6 +89,7 @@ pub fn graft(
     for (_, top) in made {
         grafted.put(&top, work, &mut ledger, cx.clock);
     }
+    check_ledger(&ledger, cx).ok()?;
     Some((grafted, ledger))
 }
 

@@ -10,7 +10,7 @@ use xenstore_host::Hypervisor;
 use xenstore_wire::{Domid, Errno, Features, Permission, Permissions};
 
 use crate::acl::{Acl, Caller, Entry};
-use crate::domains::Domains;
+use crate::domains::{Domains, Identity};
 
 /// A permission list, each entry bound to the domain it meant.
 #[derive(Clone, Debug)]
@@ -27,14 +27,15 @@ enum Holder {
     /// Every domain.
     Everybody,
     /// The domain of this identity.
-    Domain(u64),
+    Domain(Identity),
 }
 
 impl Grant {
-    /// Binds a list as `caller` sent it now.
+    /// Binds a list as `caller` sent it: now, or when no later domain than `known` was known.
     pub fn bind(
         permissions: &Permissions,
         caller: &Caller,
+        known: Option<Identity>,
         domains: &mut Domains,
         hypervisor: &mut dyn Hypervisor,
     ) -> Self {
@@ -45,6 +46,7 @@ impl Grant {
                 Domid::ANY => Holder::Nobody,
                 domid => domains
                     .acquaint(domid, hypervisor)
+                    .filter(|domain| known.is_none_or(|known| domain.identity <= known))
                     .map_or(Holder::Nobody, |domain| Holder::Domain(domain.identity)),
             };
             (permission, holder)

@@ -10,6 +10,7 @@ use xenstore_wire::Header;
 
 use crate::acl::Caller;
 use crate::connection::Connection;
+use crate::domains::Identity;
 use crate::engine::Engine;
 use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
@@ -23,6 +24,8 @@ pub(crate) struct Held {
     pub payload: Box<[u8]>,
     /// Nothing is to be done before it is woken.
     pub asleep: bool,
+    /// Domains known since are not those it means (XSA-322).
+    pub known: Identity,
 }
 
 impl Engine {
@@ -73,10 +76,16 @@ impl Engine {
         self.protection.keeps_waiting()
     }
 
-    /// Has a request wait.
-    pub(crate) fn put_off(&mut self, id: ConnectionId, header: Header, payload: &[u8]) {
+    /// Has a request wait that was asked when no other domains than these were `known`.
+    pub(crate) fn put_off(
+        &mut self,
+        id: ConnectionId,
+        header: Header,
+        payload: &[u8],
+        known: Identity,
+    ) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.held = Some(Held { header, payload: payload.into(), asleep: true });
+            connection.held = Some(Held { header, payload: payload.into(), asleep: true, known });
         }
         // It may be its turn already.
         self.wake();

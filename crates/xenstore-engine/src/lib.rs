@@ -33,11 +33,13 @@
 //! | `transactions` | requests about transactions |
 //! | `transaction` | one transaction: a private copy of the store |
 //! | `commit`, `graft` | how they become everybody's |
+//! | `versions` | old versions of the store, kept for open transactions |
 //! | `protection`, `tenure`, `footprint`, `hold` | who waits so that every transaction gets through |
 //! | `acl`, `grant` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
-//! | `quota`, `charges` | what a domain may have and has, what nodes cost |
+//! | `estates` | where the nodes of each domain are |
+//! | `quota`, `charges`, `accounts` | what a domain may have and has, what things cost |
 //! | `administration`, `control` | requests about domains and the daemon, commands to it |
 //! | `connection`, `outbox` | one client and what waits for it |
 //! | `ids`, `refusal` | names for what comes and goes, and why requests are refused |
@@ -45,6 +47,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod acl;
 mod administration;
 mod charges;
@@ -54,6 +57,7 @@ mod context;
 mod control;
 mod domains;
 mod engine;
+mod estates;
 mod events;
 mod footprint;
 mod graft;
@@ -75,6 +79,7 @@ mod tenure;
 mod transaction;
 mod transactions;
 mod value;
+mod versions;
 mod watch;
 
 pub use connection::Transport;

@@ -1,6 +1,6 @@
 //! Domains come and go.
 
-use xenstore_wire::{Domid, Errno, Features, Name, Path};
+use xenstore_wire::{Domid, Errno, Features, Name};
 
 use crate::acl::Caller;
 use crate::connection::Transport;
@@ -28,7 +28,8 @@ impl Engine {
         // Somebody else may have this number by now, and the news be still to come.
         self.domain_changed(domid, outside);
         let known = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::Inval)?;
-        let (again, features) = (known.introduced, known.features.unwrap_or(Features::ALL));
+        let again = known.connection.is_some();
+        let features = known.features.unwrap_or(Features::ALL);
         let connected = outside.hypervisor.connect(domid, port, features);
         if !again {
             connected.as_ref().map_err(|_| Errno::Inval)?;
@@ -84,6 +85,7 @@ impl Engine {
         if let Some(connection) = self.connection_mut(id) {
             connection.renew();
         }
+        self.charge_buffers(id);
         self.observe(id, 0, daemon, &Incident::Connected);
     }
 
@@ -96,6 +98,12 @@ impl Engine {
             connection.renew();
             connection.broken = true;
         }
+        self.charge_buffers(id);
+    }
+
+    /// Whether a ring is not served any more because of what its guest did.
+    pub fn is_cut_off(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(|connection| connection.broken)
     }
 
     /// Forgets a domain although it lives: for a soft reset, or a creation that failed.
@@ -139,9 +147,7 @@ impl Engine {
         if target != self.privileged {
             self.introduced(target)?.connection.ok_or(Errno::Inval)?;
         }
-        if let Some(domain) = self.domains.get_mut(domid) {
-            domain.target = Some(target);
-        }
+        self.domains.set_target(domid, target);
         if let Some(connection) = self.connection_mut(id) {
             connection.caller.target = Some(target);
         }
@@ -192,12 +198,13 @@ impl Engine {
         if let Some(connection) = record.connection {
             self.disconnect(connection, outside.daemon);
         }
-        self.remove_owned(domid, outside.daemon);
-        self.revoke(domid);
+        self.clear(domid, outside.daemon);
         if let Some(record) = self.domains.forget(domid) {
             self.domains.keep_peak(&record.usage);
+            for helper in record.helpers {
+                self.drop_target(helper);
+            }
         }
-        self.forget_target(domid);
         outside.hypervisor.disconnect(domid);
         self.rights_epoch += 1;
         if introduced {
@@ -205,72 +212,62 @@ impl Engine {
         }
     }
 
-    /// Removes the nodes a domain owned, each topmost one with all below it, and tells
-    /// of it. A root or special name cannot be removed: it falls to the control domain,
-    /// and so does everything if orphans are to be kept.
-    fn remove_owned(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
-        let mut owned = Vec::new();
-        let mut walk = self.store.root().top_down().under("/");
-        while let Some((path, node)) = walk.step() {
-            if node.value().acl.owner() == domid {
-                owned.extend(Path::absolute(path));
-            }
+    /// Takes a dead target's rights from who had them.
+    fn drop_target(&mut self, helper: Domid) {
+        let id = self.domains.get(helper).and_then(|record| record.connection);
+        if let Some(connection) = id.and_then(|id| self.connection_mut(id)) {
+            connection.caller.target = None;
         }
-        for path in owned {
+    }
+
+    /// Removes the nodes a domain owned, each topmost one with all below it, tells of it,
+    /// and removes the domain's entries from the permission lists of others. A root or
+    /// special name cannot be removed: it falls to the control domain, and so does
+    /// everything if orphans are to be kept.
+    ///
+    /// Each step leaves one node less that concerns the domain, and shows where what
+    /// concerns it begins below that.
+    fn clear(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
+        while let Some(path) = self.domains.estates.first(domid).cloned() {
             let name = Name::Node(path.clone());
-            if path.is_root() || self.keep_orphans {
-                self.give_away(&name);
-            } else if let Some(subtree) =
-                self.store.remove(&path, &mut self.ledger, &mut self.clock)
-            {
-                self.domains.book(&mut self.ledger);
-                self.tell_change(&name, &Effect::Removed(subtree), daemon);
+            let owned = self.store.get(&name).is_some_and(|node| node.value().acl.owner() == domid);
+            if owned && !path.is_root() && !self.keep_orphans {
+                let removed = self.store.remove(&path, &mut self.ledger, &mut self.clock);
+                self.book();
+                if let Some(subtree) = removed {
+                    self.tell_change(&name, &Effect::Removed(subtree), daemon);
+                }
+            } else if !self.disinherit(&name, domid) {
+                // That would be a place without the domain's name.
+                debug_assert!(false, "nothing of domain {domid} at {name:?}");
+                self.domains.estates.forget(domid, &path);
             }
         }
         for name in self.special_names() {
-            if self.store.get(&name).is_some_and(|node| node.value().acl.owner() == domid) {
-                self.give_away(&name);
-            }
+            self.disinherit(&name, domid);
         }
     }
 
-    /// Makes the control domain the owner of something that cannot be removed.
-    fn give_away(&mut self, name: &Name) {
-        if let Some(node) = self.store.get(name) {
-            let acl = node.value().acl.with_owner(self.privileged);
-            self.store.set_acl(name, acl, &mut self.ledger, &mut self.clock);
+    /// Removes a dead domain from a permission list. What it owned is the control domain's.
+    /// `false` if it is not in the list.
+    fn disinherit(&mut self, name: &Name, dead: Domid) -> bool {
+        let Some(acl) = self.store.get(name).map(|node| node.value().acl.clone()) else {
+            return false;
+        };
+        let mut left = acl.without(dead);
+        if acl.owner() == dead {
+            left = Some(left.unwrap_or(acl).with_owner(self.privileged));
         }
-        self.domains.book(&mut self.ledger);
-    }
-
-    /// Removes a domain's entries from the permission lists of others.
-    fn revoke(&mut self, domid: Domid) {
-        let mut named = self.special_names();
-        let mut walk = self.store.root().top_down().under("/");
-        while let Some((path, node)) = walk.step() {
-            if node.value().acl.without(domid).is_some() {
-                let path = Path::absolute(path);
-                named.extend(path.map(Name::Node));
-            }
-        }
-        for name in named {
-            let acl = self.store.get(&name).and_then(|node| node.value().acl.without(domid));
-            if let Some(acl) = acl {
-                self.store.set_acl(&name, acl, &mut self.ledger, &mut self.clock);
-            }
-        }
-        self.domains.book(&mut self.ledger);
+        let Some(left) = left else {
+            return false;
+        };
+        self.store.set_acl(name, left, &mut self.ledger, &mut self.clock);
+        self.book();
+        true
     }
 
     fn special_names(&self) -> Vec<Name> {
         let names = self.store.specials().map(|(name, _)| name.as_bytes());
         names.filter_map(|name| Name::parse(name, Domid::DOM0).ok()).collect()
-    }
-
-    /// Takes a dead target's rights from who had them.
-    fn forget_target(&mut self, target: Domid) {
-        for connection in self.connections_mut() {
-            connection.caller.target = connection.caller.target.filter(|&domid| domid != target);
-        }
     }
 }

@@ -4,16 +4,18 @@
 //! up they are bytes in one buffer. When it leaves some lying, three things bound what is
 //! kept for it:
 //!
-//! * its requests are not read any more, so there are no new replies;
+//! * its requests are not read any more, so there are no new replies; a domain's quota says
+//!   how many may be outstanding (XSA-326);
 //! * an event that waits already is not queued again (XSA-349);
-//! * past [`BACKLOG_LIMIT`] a watch gets one more event, for the watched path itself,
-//!   which stands for all that follow. So the fact that something changed is never
-//!   lost, and what is kept is bounded by the number of watches, which has a quota.
+//! * past [`BACKLOG_LIMIT`], or what its domain may still have of memory, a watch gets one
+//!   more event, for the watched path itself, which stands for all that follow. So the fact
+//!   that something changed is never lost, and what is kept is bounded by the number of
+//!   watches, which were charged for it when they were registered.
 
 use std::collections::{HashSet, VecDeque};
 
 use xenstore_wire::message::encode;
-use xenstore_wire::{MessageType, PAYLOAD_MAX};
+use xenstore_wire::{Header, MessageType, PAYLOAD_MAX};
 
 use crate::ids::WatchId;
 
@@ -49,12 +51,20 @@ pub struct Outbox {
     /// Encoded messages; the first `sent` bytes are gone already.
     ready: Vec<u8>,
     sent: usize,
+    /// Where in `ready` the first message begins that is not sent whole.
+    begun: usize,
+    /// How many replies from there on.
+    replies: usize,
+    /// How many replies may be unsent before further requests wait; 0 for any number.
+    most_replies: usize,
     /// How much of `ready` the client was offered before; what of that is not sent it
     /// did not take.
     offered: usize,
     /// What waits for room in `ready`.
     backlog: VecDeque<Waiting>,
     backlog_bytes: usize,
+    /// How many replies there are in the backlog.
+    waiting_replies: usize,
     /// The events in the backlog, to recognize twins.
     twins: HashSet<(WatchId, Box<str>)>,
     /// Watches with an event in the backlog that stands for all further ones.
@@ -88,7 +98,24 @@ impl Waiting {
 impl Outbox {
     /// Whether the client lags: its requests are to wait.
     pub fn is_congested(&self) -> bool {
-        !self.backlog.is_empty() || self.ready.len() - self.sent > READY_LIMIT
+        !self.backlog.is_empty()
+            || self.ready.len() - self.sent > READY_LIMIT
+            || (self.most_replies > 0 && self.replies >= self.most_replies)
+    }
+
+    /// Sets how many replies may be unsent before further requests wait; 0 for any number.
+    pub fn set_most_replies(&mut self, most: usize) {
+        self.most_replies = most;
+    }
+
+    /// How many replies are not sent whole.
+    pub fn unsent_replies(&self) -> usize {
+        self.replies + self.waiting_replies
+    }
+
+    /// Bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        self.ready.capacity() + self.backlog_bytes
     }
 
     /// Whether the client left something lying that it could have taken: its events are
@@ -111,17 +138,19 @@ impl Outbox {
     pub fn consume(&mut self, count: usize) {
         self.sent += count;
         if self.sent < self.ready.len() {
+            self.pass_messages();
             // Somebody who always leaves a little lying must not make it grow.
-            if self.sent >= READY_LIMIT {
-                self.ready.drain(..self.sent);
-                self.offered = self.offered.saturating_sub(self.sent);
-                self.sent = 0;
+            if self.begun >= READY_LIMIT {
+                self.ready.drain(..self.begun);
+                self.offered = self.offered.saturating_sub(self.begun);
+                self.sent -= self.begun;
+                self.begun = 0;
             }
             return;
         }
         // An idle connection holds no memory.
         self.ready = Vec::new();
-        (self.sent, self.offered) = (0, 0);
+        (self.sent, self.offered, self.begun, self.replies) = (0, 0, 0, 0);
         while self.ready.len() <= READY_LIMIT
             && let Some(waiting) = self.backlog.pop_front()
         {
@@ -131,6 +160,19 @@ impl Outbox {
             self.backlog = VecDeque::new();
             self.twins = HashSet::new();
             self.collapsed = HashSet::new();
+        }
+    }
+
+    /// Goes past the messages that are sent whole.
+    fn pass_messages(&mut self) {
+        let rest = |outbox: &Self| outbox.ready.get(outbox.begun..).and_then(Header::decode);
+        while let Some(header) = rest(self) {
+            let end = self.begun + Header::SIZE + header.length as usize;
+            if end > self.sent {
+                return;
+            }
+            self.begun = end;
+            self.replies -= usize::from(header.kind != MessageType::WatchEvent.number());
         }
     }
 
@@ -144,7 +186,11 @@ impl Outbox {
             Some((watch, Kind::Collapsed)) => {
                 self.collapsed.remove(watch);
             }
-            Some((_, Kind::Counted)) | None => {}
+            Some((_, Kind::Counted)) => {}
+            None => {
+                self.waiting_replies -= 1;
+                self.replies += 1;
+            }
         }
     }
 
@@ -158,11 +204,14 @@ impl Outbox {
         payload: &[u8],
     ) -> bool {
         if self.backlog.is_empty() {
-            return encode(&mut self.ready, kind, request_id, transaction_id, &[payload]);
+            let fits = encode(&mut self.ready, kind, request_id, transaction_id, &[payload]);
+            self.replies += usize::from(fits);
+            return fits;
         }
         let mut message = Vec::new();
         let fits = encode(&mut message, kind, request_id, transaction_id, &[payload]);
         if fits {
+            self.waiting_replies += 1;
             self.wait(message, None);
         }
         fits
@@ -172,7 +221,9 @@ impl Outbox {
     ///
     /// An event too long for a message becomes one for the watched path, which fits
     /// because it came in one: the client still learns that something changed (XSA-324).
-    pub fn event(&mut self, event: Event<'_>) -> bool {
+    ///
+    /// `room` is how many bytes more its client may have waiting.
+    pub fn event(&mut self, event: Event<'_>, room: usize) -> bool {
         let fits = event.path.len() + event.token.len() + 2 <= PAYLOAD_MAX;
         let path = if fits { event.path } else { event.watched };
         if !self.is_behind() {
@@ -180,7 +231,9 @@ impl Outbox {
             return true;
         }
         let watch = event.watch;
-        let (path, kind) = if self.backlog_bytes > BACKLOG_LIMIT {
+        let room = room.min(BACKLOG_LIMIT.saturating_sub(self.backlog_bytes));
+        let weight = WAITING_OVERHEAD + Header::SIZE + 3 * path.len() + event.token.len() + 2;
+        let (path, kind) = if weight > room {
             if !self.collapsed.insert(watch) {
                 return false;
             }
@@ -254,7 +307,7 @@ mod tests {
     fn a_client_that_keeps_up_gets_every_event() {
         let mut outbox = Outbox::default();
         for _ in 0..3 {
-            outbox.event(event("/w/a"));
+            outbox.event(event("/w/a"), usize::MAX);
         }
         assert!(outbox.reply(MessageType::Write, 1, 0, b"OK\0"));
         let seen = drain(&mut outbox);
@@ -268,10 +321,10 @@ mod tests {
         let mut outbox = congested();
         let before = outbox.bytes().len() / 4112;
         for path in ["/w/a", "/w/b", "/w/a"] {
-            outbox.event(event(path));
+            outbox.event(event(path), usize::MAX);
         }
         assert!(outbox.reply(MessageType::Write, 1, 0, b"OK\0"));
-        outbox.event(event("/w/b"));
+        outbox.event(event("/w/b"), usize::MAX);
         let seen = drain(&mut outbox);
         let tail: Vec<_> = seen[before..].iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(tail, ["/w/a", "/w/b", "OK"]);
@@ -282,11 +335,11 @@ mod tests {
     #[test]
     fn twins_are_dropped_as_soon_as_a_client_leaves_something_lying() {
         let mut outbox = Outbox::default();
-        outbox.event(event("/w/a"));
+        outbox.event(event("/w/a"), usize::MAX);
         outbox.offer();
         outbox.consume(10);
         for path in ["/w/a", "/w/a", "/w/b"] {
-            outbox.event(event(path));
+            outbox.event(event(path), usize::MAX);
         }
         let seen = {
             let first = encode_bytes("/w/a")[..10].to_vec();
@@ -309,7 +362,7 @@ mod tests {
         let mut outbox = congested();
         let before = outbox.bytes().len() / 4112;
         for _ in 0..3 {
-            outbox.event(Event { counted: true, ..event("@releaseDomain") });
+            outbox.event(Event { counted: true, ..event("@releaseDomain") }, usize::MAX);
         }
         assert_eq!(drain(&mut outbox).len() - before, 3);
     }
@@ -321,14 +374,44 @@ mod tests {
         let mut outbox = congested();
         for counted in [false, true] {
             for number in 0..100_000 {
-                outbox.event(Event { counted, ..event(&format!("/w/{number}")) });
+                outbox.event(Event { counted, ..event(&format!("/w/{number}")) }, usize::MAX);
             }
             assert!(outbox.backlog_bytes < BACKLOG_LIMIT + 4112);
             let seen = drain(&mut outbox);
             assert_eq!(seen.last().unwrap().1, "/w");
         }
-        outbox.event(event("/w/again"));
+        outbox.event(event("/w/again"), usize::MAX);
         assert_eq!(drain(&mut outbox), [(15, "/w/again".to_owned())]);
+    }
+
+    /// The same for one whose domain may have no more memory.
+    #[test]
+    fn without_room_one_event_stands_for_all() {
+        let mut outbox = congested();
+        let before = outbox.bytes().len() / 4112;
+        outbox.event(event("/w/a"), 1000);
+        for number in 0..100 {
+            outbox.event(event(&format!("/w/{number}")), 0);
+        }
+        let seen = drain(&mut outbox);
+        let tail: Vec<_> = seen[before..].iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(tail, ["/w/a", "/w"]);
+    }
+
+    /// XSA-326: a reply is outstanding until its last byte was taken.
+    #[test]
+    fn requests_wait_while_too_many_replies_are_unsent() {
+        let mut outbox = Outbox::default();
+        outbox.set_most_replies(2);
+        assert!(outbox.reply(MessageType::Read, 0, 0, b"one"));
+        assert!(!outbox.is_congested());
+        assert!(outbox.reply(MessageType::Read, 0, 0, b"two"));
+        outbox.consume(18);
+        assert!(outbox.is_congested() && outbox.unsent_replies() == 2);
+        outbox.consume(1);
+        assert!(!outbox.is_congested() && outbox.unsent_replies() == 1);
+        outbox.consume(19);
+        assert_eq!((outbox.unsent_replies(), outbox.weight()), (0, 0));
     }
 
     /// A client that reads, but always leaves a byte lying, is bounded too.
@@ -347,7 +430,7 @@ mod tests {
     fn an_event_too_long_for_a_message_names_the_watched_path() {
         let mut outbox = Outbox::default();
         let (path, token) = (format!("/w/{}", "a".repeat(2000)), vec![b't'; 3000]);
-        outbox.event(Event { path: &path, token: &token, ..event("") });
+        outbox.event(Event { path: &path, token: &token, ..event("") }, usize::MAX);
         assert_eq!(drain(&mut outbox), [(15, "/w".to_owned())]);
     }
 

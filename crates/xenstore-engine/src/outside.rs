@@ -54,6 +54,11 @@ pub trait Daemon {
         let _ = (domid, what, wanted, limit);
     }
 
+    /// A domain has more memory than its soft limit (`over`), or not any more.
+    fn soft_limit(&mut self, domid: Domid, used: u64, limit: u32, over: bool) {
+        let _ = (domid, used, limit, over);
+    }
+
     /// A request of `held` waits for the end of a transaction of `holder`, which failed
     /// before and must not fail again.
     fn held_back(&mut self, held: Domid, holder: Domid) {
@@ -67,6 +72,12 @@ pub trait Daemon {
 
     /// A transaction was open for too long; it is gone.
     fn transaction_expired(&mut self, domid: Domid) {
+        let _ = domid;
+    }
+
+    /// A transaction had to let go of the version of the store that it saw: too much is kept
+    /// for open transactions of guests.
+    fn transaction_cast_off(&mut self, domid: Domid) {
         let _ = domid;
     }
 

@@ -61,6 +61,17 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Its connection begins anew, and is owed nothing. It rests as long as before: a guest
+    /// can begin anew as often as it likes.
+    pub fn forget(&mut self) {
+        *self = Self { rests_until: self.rests_until, ..Self::default() };
+    }
+
+    /// Bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.footprint.bytes()
+    }
+
     /// A transaction ended otherwise than by being lost.
     pub fn rest(&mut self) {
         if self.owed == 0 {

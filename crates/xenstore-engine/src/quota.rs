@@ -4,6 +4,8 @@ use std::fmt;
 
 use xenstore_wire::Domid;
 
+use crate::estates::Change;
+
 macro_rules! quotas {
     ($($variant:ident $name:literal $default:literal $meaning:literal)*) => {
         /// Something a domain may only have so much of.
@@ -37,7 +39,7 @@ macro_rules! quotas {
 quotas! {
     Nodes "nodes" 1000 "nodes a domain may own"
     Watches "watches" 128 "watches a domain may have registered"
-    Outstanding "outstanding" 20 "requests a domain may have unanswered"
+    Outstanding "outstanding" 20 "replies a domain may leave unread before its requests wait"
     Memory "memory" 2_621_440 "bytes of store memory a domain may use (hard limit)"
     SoftMemory "soft-memory" 2_097_152 "bytes of store memory after which to warn"
     Transactions "transactions" 10 "transactions a domain may have open"
@@ -173,6 +175,13 @@ pub struct Charge {
     pub bytes: i64,
 }
 
+impl std::ops::AddAssign for Charge {
+    fn add_assign(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.bytes += other.bytes;
+    }
+}
+
 impl std::ops::Neg for Charge {
     type Output = Self;
 
@@ -182,38 +191,62 @@ impl std::ops::Neg for Charge {
 }
 
 /// What a request, or a whole transaction, does to the accounts of the domains
-/// whose nodes it changes. It is booked when the change takes effect.
+/// whose nodes it changes, and to where those nodes are. It is booked when the change
+/// takes effect.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Vec<(Domid, Charge)>);
+pub struct Ledger {
+    charges: Vec<(Domid, Charge)>,
+    /// In order; not more than two for a request.
+    changes: Vec<Change>,
+}
 
 impl Ledger {
     /// Notes a charge.
     pub fn note(&mut self, domid: Domid, charge: Charge) {
-        let slot = match self.0.binary_search_by_key(&domid, |&(domid, _)| domid) {
+        let slot = match self.charges.binary_search_by_key(&domid, |&(domid, _)| domid) {
             Ok(slot) => slot,
             Err(slot) => {
-                self.0.insert(slot, (domid, Charge::default()));
+                self.charges.insert(slot, (domid, Charge::default()));
                 slot
             }
         };
-        if let Some((_, sum)) = self.0.get_mut(slot) {
-            sum.nodes += charge.nodes;
-            sum.bytes += charge.bytes;
+        if let Some((_, sum)) = self.charges.get_mut(slot) {
+            *sum += charge;
         }
     }
 
     /// What was noted for a domain.
     pub fn of(&self, domid: Domid) -> Charge {
-        self.0
+        self.charges
             .binary_search_by_key(&domid, |&(domid, _)| domid)
             .ok()
-            .and_then(|slot| self.0.get(slot))
+            .and_then(|slot| self.charges.get(slot))
             .map_or_else(Charge::default, |&(_, charge)| charge)
     }
 
-    /// Takes everything out.
-    pub fn drain(&mut self) -> impl Iterator<Item = (Domid, Charge)> {
-        self.0.drain(..)
+    /// What was noted for everybody.
+    pub fn charged(&self) -> impl Iterator<Item = (Domid, Charge)> {
+        self.charges.iter().copied()
+    }
+
+    /// Notes a change of where what concerns domains begins.
+    pub fn note_change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Bytes that nodes have less of by what was noted.
+    pub fn shrinkage(&self) -> usize {
+        self.charges.iter().filter_map(|(_, it)| usize::try_from(-it.bytes).ok()).sum()
+    }
+
+    /// Takes the charges out.
+    pub fn charges(&mut self) -> impl Iterator<Item = (Domid, Charge)> {
+        self.charges.drain(..)
+    }
+
+    /// Takes the changes out, in order.
+    pub fn changes(&mut self) -> impl Iterator<Item = Change> {
+        self.changes.drain(..)
     }
 }
 
@@ -255,6 +288,6 @@ mod tests {
         }
         assert_eq!(ledger.of(Domid::new(5)), Charge { nodes: -3, bytes: 20 });
         assert_eq!(ledger.of(Domid::new(4)), Charge::default());
-        assert_eq!(ledger.drain().count(), 2);
+        assert_eq!(ledger.charges().count(), 2);
     }
 }

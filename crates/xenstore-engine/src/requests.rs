@@ -12,8 +12,10 @@ use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError
 use xenstore_wire::{Permissions, Request};
 
 use crate::acl::Caller;
+use crate::charges::signed;
 use crate::context::Context;
-use crate::engine::{EFFORT_PER_TURN, Engine};
+use crate::domains::Identity;
+use crate::engine::{EFFORT_PER_TURN, Engine, WORK_PER_EFFORT};
 use crate::footprint::Disturbance;
 use crate::grant::Grant;
 use crate::ids::ConnectionId;
@@ -23,8 +25,9 @@ use crate::outside::{Daemon, Incident, Outside};
 use crate::protection::Rank;
 use crate::quota::{Ledger, Quota};
 use crate::refusal::Refusal;
+use crate::transaction::replaced_by_path;
 use crate::value::Value;
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// What a granted request leads to: its reply, and what to tell others after it.
 pub(crate) struct Granted {
@@ -71,29 +74,33 @@ impl<T: Into<Refusal>> From<T> for Hindrance {
 pub(crate) type Outcome = Result<Granted, Hindrance>;
 
 impl Engine {
-    /// Answers one request, unless it has to wait. `again` says that it had to before.
+    /// Answers one request, unless it has to wait. One that had to before was asked when no
+    /// other domains than these were `known`.
     pub(crate) fn answer(
         &mut self,
         id: ConnectionId,
         header: Header,
         payload: &[u8],
-        again: bool,
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) {
         let kind = MessageType::from_number(header.kind).filter(|kind| kind.is_request());
         let request = Incident::Request { kind, payload };
         // The start of a transaction is told with the number it gets.
-        if kind != Some(MessageType::TransactionStart) && !again {
+        if kind != Some(MessageType::TransactionStart) && known.is_none() {
             self.observe(id, header.transaction_id, outside.daemon, &request);
         }
         let outcome = match kind {
-            Some(kind) => self.decide(id, kind, &header, payload, outside),
+            Some(kind) => self.decide(id, kind, &header, payload, known, outside),
             None => Err(Errno::NoSys.into()),
         };
         let outcome = match outcome {
             Ok(granted) => Ok(granted),
             Err(Hindrance::Refused(refusal)) => Err(refusal),
-            Err(Hindrance::Held) => return self.put_off(id, header, payload),
+            Err(Hindrance::Held) => {
+                let known = known.unwrap_or(self.domains.latest());
+                return self.put_off(id, header, payload, known);
+            }
         };
         if kind == Some(MessageType::TransactionStart) {
             let number = match &outcome {
@@ -161,6 +168,7 @@ impl Engine {
         kind: MessageType,
         header: &Header,
         payload: &[u8],
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) -> Outcome {
         let Some(connection) = self.connection(id) else {
@@ -177,7 +185,7 @@ impl Engine {
         }
         let sender = Sender { home: caller.domid, features: caller.features };
         let request = Request::parse(kind, payload, sender)?;
-        self.grant(id, caller, transaction, request, outside)
+        self.grant(id, caller, transaction, request, known, outside)
     }
 
     fn grant(
@@ -186,6 +194,7 @@ impl Engine {
         caller: Caller,
         transaction: u32,
         request: Request<'_>,
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) -> Outcome {
         let operation = match request {
@@ -197,7 +206,7 @@ impl Engine {
             Request::Mkdir(path) => Operation::Mkdir(path),
             Request::Rm(path) => Operation::Rm(path),
             Request::SetPerms { name, count, permissions } => {
-                self.grant_permissions(caller, count, name, permissions, outside)?
+                self.grant_permissions(caller, count, name, permissions, known, outside)?
             }
             Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
             Request::Unwatch(key) => return self.unwatch(id, caller, &key),
@@ -232,6 +241,7 @@ impl Engine {
         count: usize,
         name: Result<Name, PathError>,
         permissions: Result<Permissions, PermissionError>,
+        known: Option<Identity>,
         outside: &mut Outside<'_>,
     ) -> Result<Operation, Refusal> {
         self.domains.check(&caller, Quota::NodePermissions, count as u64)?;
@@ -240,7 +250,8 @@ impl Engine {
             // A number may belong to another domain by now, and the news be still to come.
             self.domain_changed(permission.domid, outside);
         }
-        let grant = Grant::bind(&permissions, &caller, &mut self.domains, outside.hypervisor);
+        let Outside { hypervisor, .. } = outside;
+        let grant = Grant::bind(&permissions, &caller, known, &mut self.domains, *hypervisor);
         grant.acl(&self.domains)?;
         Ok(Operation::SetPerms(name.map_err(Malformed::from)?, grant))
     }
@@ -268,10 +279,16 @@ impl Engine {
         }
         let (store, mut context) = self.context(caller);
         let (reply, effect) = store.execute(&operation, &mut context)?;
-        self.domains.book(&mut self.ledger);
-        if let Effect::Removed(subtree) = &effect {
-            self.effort += subtree.descendants().take(EFFORT_PER_TURN).count();
+        if !matches!(effect, Effect::Nothing) {
+            self.versions.note(|| replaced_by_path(&operation.name()) + operation.size());
         }
+        self.book();
+        self.effort += match &effect {
+            Effect::Removed(subtree) => subtree.descendants().take(EFFORT_PER_TURN).count(),
+            // It may have been made with all above it.
+            Effect::Created => operation.name().components().count() / WORK_PER_EFFORT,
+            _ => 0,
+        };
         let then = match effect {
             Effect::Nothing => Then::Nothing,
             effect => Then::Tell(operation.name(), effect),
@@ -310,6 +327,9 @@ impl Engine {
         }
         let registered = self.domains.usage(caller.domid, Quota::Watches);
         self.domains.check(&caller, Quota::Watches, registered + 1)?;
+        let weight = watch::weight(&key.name, &token);
+        let used = self.domains.usage(caller.domid, Quota::Memory);
+        self.domains.check(&caller, Quota::Memory, used + weight as u64)?;
         let watch = self.watches.add(Watch {
             connection: id,
             name: key.name,
@@ -319,6 +339,7 @@ impl Engine {
         });
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Watches, 1);
+            self.domains.charge(caller.domid, Quota::Memory, signed(weight));
         }
         self.connection_mut(id).ok_or(Errno::Io)?.watches.insert(own, watch);
         Ok(Granted { reply: Reply::Done, then: Then::Greet(watch) })
@@ -330,7 +351,9 @@ impl Engine {
         let watch = connection.watches.remove(&own).ok_or(Errno::NoEnt)?;
         self.watches.remove(watch);
         if !caller.privileged {
+            let weight = watch::weight(&key.name, key.token);
             self.domains.charge(caller.domid, Quota::Watches, -1);
+            self.domains.charge(caller.domid, Quota::Memory, -signed(weight));
         }
         Ok(Reply::Done.into())
     }

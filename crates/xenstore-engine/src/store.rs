@@ -10,8 +10,10 @@ use xenstore_wire::path::Components;
 use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Special};
 
 use crate::acl::{Acl, Caller, Entry, Right};
-use crate::charges::{charge_all, charge_of, check_new_sizes, check_nodes, check_size, signed};
+use crate::charges::{charge_all, charge_of, entries_cost, signed};
+use crate::charges::{check_memory, check_new_sizes, check_nodes, check_size};
 use crate::context::{Clock, Context};
+use crate::estates::Change;
 use crate::grant::Grant;
 use crate::listing::child_list;
 use crate::node::NodeData;
@@ -28,6 +30,9 @@ pub struct Store {
 }
 
 type Outcome<T> = Result<T, Refusal>;
+
+/// Bytes of memory that a copy of a node takes, with its part of its directory's.
+const NODE_COPY: usize = 320;
 
 impl Store {
     /// What every store has from the start, all of it `owner`'s: a root, `/tool/xenstored`,
@@ -171,6 +176,7 @@ impl Store {
                 check_size(node, acl.count(), value.len(), 0, cx)?;
                 // Not by `set_value`: here it is known what stays the same.
                 let bytes = signed(value.len()) - signed(old.len());
+                check_memory(acl.owner(), bytes, cx)?;
                 cx.ledger.note(acl.owner(), Charge { nodes: 0, bytes });
                 let generation = cx.clock.tick();
                 self.nodes
@@ -213,12 +219,23 @@ impl Store {
 
         let above = path.as_str().len() - names.iter().map(|name| name.len() + 1).sum::<usize>();
         let mut length = above;
-        let mut made = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
+        let mut cost = Charge::default();
+        for name in &names {
             length += name.len() + 1;
-            let value = if index + 1 == names.len() { value.clone() } else { Value::EMPTY };
-            cx.ledger.note(acl.owner(), charge_of(&acl, &value, length, name));
-            made.push(NodeData { acl: acl.clone(), value });
+            cost += charge_of(&acl, &Value::EMPTY, length, name);
+        }
+        cost.bytes += signed(value.len());
+        check_memory(acl.owner(), cost.bytes, cx)?;
+        cx.ledger.note(acl.owner(), cost);
+        let mut made = vec![NodeData { acl: acl.clone(), value: Value::EMPTY }; names.len()];
+        if let Some(last) = made.last_mut() {
+            last.value = value.clone();
+        }
+        let above = &nearest.value().acl;
+        if acl.adds_to(above) {
+            let depth = path.components().count() + 1 - names.len();
+            let (place, above) = (path.prefix(depth), above.clone());
+            cx.ledger.note_change(Change::Made { place, acl: acl.clone(), above });
         }
         // Just found missing, and one value for each: this cannot fail.
         let _ = self.nodes.grow(path.components(), made, cx.clock.tick());
@@ -257,7 +274,20 @@ impl Store {
     ) -> Option<Subtree<NodeData>> {
         let removed = self.nodes.remove(path.components(), clock.tick())?;
         charge_all(&removed, path, ledger, |charge| -charge);
+        ledger.note_change(self.subtree_change(path, &removed, false));
         Some(removed)
+    }
+
+    /// A subtree comes to a path, or goes.
+    fn subtree_change(&self, path: &Path, subtree: &Subtree<NodeData>, comes: bool) -> Change {
+        let (place, above) = (path.clone(), self.acl_above(path).cloned());
+        Change::Subtree { place, subtree: subtree.clone(), above, comes }
+    }
+
+    /// The list of the node above a path.
+    fn acl_above(&self, path: &Path) -> Option<&Acl> {
+        let above = path.components().count().checked_sub(1)?;
+        self.nodes.get(path.components().take(above)).map(|node| &node.value().acl)
     }
 
     fn set_perms(
@@ -275,6 +305,8 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
+        let cost = |acl: &Acl| entries_cost(acl.count(), name.as_str().len());
+        check_memory(acl.owner(), cost(&acl) - cost(&before), cx)?;
         self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
     }
@@ -282,6 +314,14 @@ impl Store {
     /// Sets the permission list of a node there is, whoever asks, and charges who owns it
     /// then.
     pub fn set_acl(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
+        if let Name::Node(path) = name
+            && let Some(node) = self.nodes.subtree(path.components())
+            // Most lists that are set concern the same domains as before.
+            && (node.value().acl.adds_to(&acl) || acl.adds_to(&node.value().acl))
+        {
+            let (place, above) = (path.clone(), self.acl_above(path).cloned());
+            ledger.note_change(Change::Relisted { place, node, above, acl: acl.clone() });
+        }
         self.change(name, ledger, clock, |data| data.acl = acl);
     }
 
@@ -327,12 +367,27 @@ impl Store {
             return;
         };
         charge_all(&subtree, path, ledger, |charge| charge);
+        ledger.note_change(self.subtree_change(path, &subtree, true));
         let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
     }
 
-    /// What every domain owns, counted anew: for checks.
+    /// Bytes of the nodes that `newer` does not share: what is kept for this version alone.
+    /// Costs what was changed between the two.
+    pub fn unshared_bytes(&self, newer: &Self) -> u64 {
+        let bytes = |node: &Node<NodeData>| {
+            let NodeData { acl, value } = node.value();
+            NODE_COPY + value.len() + node.name().len() + 8 * acl.count()
+        };
+        let nodes = xenstore_tree::unshared(self.nodes.root(), newer.nodes.root());
+        nodes.map(|node| bytes(node) as u64).sum()
+    }
+
+    /// What every domain owns and where, counted anew: for checks.
     pub fn recount(&self) -> Ledger {
         let mut ledger = Ledger::default();
+        if let Some(all) = self.nodes.subtree([]) {
+            ledger.note_change(self.subtree_change(&Path::root(), &all, true));
+        }
         for (tree, prefix) in [(&self.nodes, "/"), (&self.specials, "")] {
             let mut walk = tree.root().top_down().under(prefix);
             while let Some((path, node)) = walk.step() {

@@ -4,9 +4,10 @@
 //! a transaction sees the store as it was at its start plus its own changes. How the
 //! copy becomes everybody's at the end is in `commit`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
+use xenstore_tree::Node;
 use xenstore_wire::{Errno, Name};
 
 use crate::context::Context;
@@ -22,12 +23,27 @@ const MOST_REQUESTS: u32 = 1_000_000;
 /// Bytes that the requests and answers of one such transaction may take.
 const MOST_BYTES: u32 = 256 << 20;
 
-/// Bytes a recorded request takes beside its path, its value and its answer.
-const RECORD_OVERHEAD: usize = 192;
+/// Bytes an open transaction takes before anything was asked in it.
+pub const TRANSACTION_OVERHEAD: usize = 1024;
 
-/// Bytes that each name of a path counts for. They take none, but time at the commit: a
-/// path of 1000 names as much as a hundred others.
-const NAME_OVERHEAD: usize = 64;
+/// Bytes a recorded request takes beside its path, its value and its answer.
+const RECORD_OVERHEAD: usize = 320;
+
+/// Bytes of nodes that a change at a place replaces, besides what was there.
+pub fn replaced_by_path(name: &Name) -> usize {
+    CHANGED_NAME * (1 + name.components().count())
+}
+
+/// The epoch of a transaction whose answers are not those of one moment.
+const NO_EPOCH: u64 = u64::MAX;
+
+/// Bytes that each name of a path counts for. It takes none, but time at the commit: a path
+/// of 1000 names as much as a hundred others.
+const READ_NAME: usize = 64;
+
+/// Bytes that each name of a path counts for where something is changed for the first time:
+/// the private copy of a node and of its directory, or new ones.
+const CHANGED_NAME: usize = 320;
 
 /// Bytes recorded that are one unit of a turn's work.
 const BYTES_PER_EFFORT: usize = 512;
@@ -54,10 +70,18 @@ pub struct Transaction {
     pub(crate) epoch: u64,
     /// When it will have been open for too long.
     pub(crate) expires: Duration,
+    /// From when on it keeps the store; see `versions`.
+    pub(crate) since: u64,
+    /// Whether its copy is none of its own any more, but the store as it was when it was
+    /// cast off.
+    adrift: bool,
+    /// How many requests there were, refused ones included.
+    requests: usize,
     /// Bytes its record takes.
     bytes: usize,
-    /// The places asked about, where their number is limited.
-    touched: HashSet<Name>,
+    /// The places asked about, where their number is limited, and whether something may have
+    /// been changed there.
+    touched: HashMap<Name, bool>,
 }
 
 /// Room for one request, in bytes.
@@ -92,8 +116,11 @@ impl Transaction {
             restructured: false,
             epoch,
             expires,
-            bytes: 0,
-            touched: HashSet::new(),
+            since: 0,
+            adrift: false,
+            requests: 0,
+            bytes: TRANSACTION_OVERHEAD,
+            touched: HashMap::new(),
         }
     }
 
@@ -105,11 +132,26 @@ impl Transaction {
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
+        let work = READ_NAME * self.children_at(&operation);
         let result = self.perform(&operation, cx);
+        if matches!(result, Err(Refusal::Limit(_))) {
+            // It says nothing of the store, so nothing has to be so again at the commit. What
+            // a domain may have changes with all it has, this transaction itself included.
+            return result;
+        }
         let answer = result.clone().map_err(Refusal::errno);
-        self.bytes += room.0 + answer.as_ref().map_or(0, Reply::size);
+        self.bytes += room.0 + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
+    }
+
+    /// How many children have to be looked at when an operation takes effect: that is work of
+    /// the commit, and counts as if it took memory.
+    fn children_at(&self, operation: &Operation) -> usize {
+        match operation {
+            Operation::SetPerms(name, _) => self.work.get(name).map_or(0, Node::child_count),
+            _ => 0,
+        }
     }
 
     /// Does an operation on the private copy.
@@ -133,34 +175,78 @@ impl Transaction {
         most_requests: u32,
         cx: &Context<'_>,
     ) -> Result<Room, Refusal> {
-        let domid = cx.caller.domid;
-        let (most_requests, most_bytes) = if cx.caller.privileged {
-            (MOST_REQUESTS, MOST_BYTES)
-        } else {
-            if self.touched.insert(operation.name()) {
-                let touched = self.touched.len() as u64;
-                cx.domains.check(&cx.caller, Quota::TransactionNodes, touched).inspect_err(
-                    |_| {
-                        self.touched.remove(&operation.name());
-                    },
-                )?;
-            }
-            (most_requests, cx.domains.limit(domid, Quota::Memory))
-        };
-        let over = |what, wanted, limit| {
-            let wanted = wanted as u64;
-            let fits = Quota::Memory.allows(limit, wanted);
-            if fits { Ok(()) } else { Err(Refusal::Limit(Overrun { domid, what, wanted, limit })) }
-        };
-        over("transaction-requests", self.log.len() + 1, most_requests)?;
-        let room = weight(operation);
-        over("transaction-memory", self.bytes + room, most_bytes)?;
+        let name = operation.name();
+        let known = self.touched.get(&name).copied();
+        let changes = !operation.is_read() && known != Some(true);
+        let room = weight(operation, changes);
+        let requests = self.requests + 1;
+        if cx.caller.privileged {
+            check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
+            check_bound("transaction-memory", self.bytes + room, MOST_BYTES, cx)?;
+            self.requests = requests;
+            return Ok(Room(room));
+        }
+        check_bound("transaction-requests", requests, most_requests, cx)?;
+        let used = cx.domains.usage(cx.caller.domid, Quota::Memory);
+        cx.domains.check(&cx.caller, Quota::Memory, used + room as u64)?;
+        if known.is_none() {
+            let touched = self.touched.len() as u64 + 1;
+            cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
+        }
+        self.touched.insert(name, changes || known == Some(true));
+        self.requests = requests;
         Ok(Room(room))
+    }
+
+    /// Lets go of the version of the store that it sees, for the one there is now. What it
+    /// sees is made anew when it is asked for; that it may commit is only found out by doing
+    /// it again.
+    pub fn cast_off(&mut self, store: Store, since: u64) {
+        self.base = store.clone();
+        self.work = store;
+        self.ledger = Ledger::default();
+        self.epoch = NO_EPOCH;
+        self.since = since;
+        self.adrift = true;
+    }
+
+    /// Whether it was cast off and saw nothing since.
+    pub fn is_adrift(&self) -> bool {
+        self.adrift
+    }
+
+    /// Whether all its answers are those of one moment, as far as is known.
+    pub fn is_of_one_moment(&self) -> bool {
+        self.epoch != NO_EPOCH
+    }
+
+    /// Gives one that is adrift a copy of the store with its changes again. If an answer
+    /// would be another one now, it cannot commit, and goes on with what there is.
+    pub fn moor(&mut self, current: &Store, cx: &mut Context<'_>) {
+        self.adrift = false;
+        self.move_to(current, cx);
+        if !self.is_of_one_moment() {
+            self.base = current.clone();
+            self.work = current.clone();
+            self.changes.clear();
+            self.restructured = false;
+            let log = std::mem::take(&mut self.log);
+            for record in &log {
+                // Refused or not, it is not the answer that counts here.
+                let _ = self.perform(&record.operation, cx);
+            }
+            self.log = log;
+        }
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The work of doing all of it again, in units of a turn's.
     pub fn effort(&self) -> usize {
-        self.bytes / BYTES_PER_EFFORT
+        (self.bytes - TRANSACTION_OVERHEAD) / BYTES_PER_EFFORT
     }
 }
 
@@ -176,10 +262,25 @@ impl Changed {
     }
 }
 
+/// Refuses what is more than a bound that is no quota.
+fn check_bound(
+    what: &'static str,
+    wanted: usize,
+    limit: u32,
+    cx: &Context<'_>,
+) -> Result<(), Refusal> {
+    let (domid, wanted) = (cx.caller.domid, wanted as u64);
+    if limit == 0 || wanted <= limit.into() {
+        return Ok(());
+    }
+    Err(Refusal::Limit(Overrun { domid, what, wanted, limit }))
+}
+
 /// Bytes that a request counts for before it is answered.
-fn weight(operation: &Operation) -> usize {
+fn weight(operation: &Operation, changes: bool) -> usize {
     let names = operation.name().components().count();
-    RECORD_OVERHEAD + NAME_OVERHEAD * names + operation.size()
+    let name = if changes { CHANGED_NAME } else { READ_NAME };
+    RECORD_OVERHEAD + name * names + operation.size()
 }
 
 /// The same context, charging another account.

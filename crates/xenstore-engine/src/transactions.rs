@@ -3,7 +3,8 @@
 use xenstore_wire::{Errno, Name};
 
 use crate::acl::Caller;
-use crate::commit::Way;
+use crate::charges::signed;
+use crate::commit::{Failure, Way};
 use crate::engine::{Engine, Inside};
 use crate::footprint::Disturbance;
 use crate::ids::ConnectionId;
@@ -12,7 +13,7 @@ use crate::outside::{Daemon, Incident, Outside};
 use crate::protection::{Admission, Rank};
 use crate::quota::Quota;
 use crate::requests::{Granted, Hindrance, Outcome, Then};
-use crate::transaction::{Record, Transaction};
+use crate::transaction::{Record, TRANSACTION_OVERHEAD, Transaction, replaced_by_path};
 
 /// Transactions a connection may have open, whoever it is; domains have a quota far below.
 const MOST_OPEN: usize = 1024;
@@ -36,6 +37,8 @@ impl Engine {
         }
         let open = self.domains.usage(caller.domid, Quota::Transactions);
         self.domains.check(&caller, Quota::Transactions, open + 1)?;
+        let used = self.domains.usage(caller.domid, Quota::Memory);
+        self.domains.check(&caller, Quota::Memory, used + TRANSACTION_OVERHEAD as u64)?;
         let open = self.connection(id).ok_or(Errno::Io)?.transactions.len();
         if open >= MOST_OPEN {
             return Err(Errno::NoSpc.into());
@@ -46,9 +49,12 @@ impl Engine {
             return Err(Hindrance::Held);
         }
         let expires = now + self.transaction_time;
-        let begun = Transaction::begin(&self.store, self.epoch(caller), expires);
+        let mut begun = Transaction::begin(&self.store, self.epoch(caller), expires);
+        let number = self.connection_mut(id).ok_or(Errno::Io)?.next_transaction();
+        if !caller.privileged {
+            begun.since = self.versions.pin(id, number);
+        }
         let connection = self.connection_mut(id).ok_or(Errno::Io)?;
-        let number = connection.next_transaction();
         connection.transactions.insert(number, begun);
         if admission == Some(Admission::Protected) {
             self.protection.protect(id, rank, number);
@@ -58,6 +64,7 @@ impl Engine {
         }
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, 1);
+            self.domains.charge(caller.domid, Quota::Memory, signed(TRANSACTION_OVERHEAD));
         }
         Ok(Granted { reply: Reply::text(number), then: Then::Begun(number) })
     }
@@ -108,7 +115,9 @@ impl Engine {
         match open.commit(store, &mut context) {
             Ok(committed) => {
                 self.claims(id, |_, claim| claim.rest());
-                self.domains.book(&mut self.ledger);
+                let places = committed.changes.iter().map(|change| &change.name);
+                self.versions.note(|| places.map(replaced_by_path).sum());
+                self.book();
                 let incident = Incident::Committed { merged: committed.way != Way::Install };
                 self.observe(id, number, outside.daemon, &incident);
                 self.tell_commit(&committed, outside.daemon);
@@ -116,7 +125,11 @@ impl Engine {
                 self.outdated.extend(committed.copies);
                 Ok(Reply::Done.into())
             }
-            Err(lost) => {
+            Err(Failure::Refused(refusal)) => {
+                self.claims(id, |_, claim| claim.rest());
+                Err(refusal.into())
+            }
+            Err(Failure::Lost(lost)) => {
                 let rank = Rank::of(&caller);
                 self.claims(id, |protection, claim| protection.lost(rank, claim, &lost));
                 self.observe(id, number, outside.daemon, &Incident::Conflict);
@@ -150,6 +163,10 @@ impl Engine {
         };
         let Inside { store, protection, effort, mut context } = engine;
         let room = open.check_size(&operation, most_requests, &context)?;
+        if open.is_adrift() {
+            open.moor(store, &mut context);
+            *effort += open.effort();
+        }
         let tenure = protection.tenure(id, rank, transaction, now);
         if let Some(tenure) = &tenure
             && !tenure.covers(&operation, &open.base)
@@ -158,9 +175,14 @@ impl Engine {
             open.move_to(store, &mut context);
             *effort += open.effort();
         }
+        let before = open.bytes();
         let result = open.execute(operation, room, &mut context);
         if let (Some(tenure), Some(record)) = (tenure, open.log.last()) {
             tenure.note(record, &open.base);
+        }
+        let grown = signed(open.bytes() - before);
+        if !caller.privileged {
+            self.domains.charge(caller.domid, Quota::Memory, grown);
         }
         Ok(result?.into())
     }
@@ -180,8 +202,10 @@ impl Engine {
     fn take(&mut self, id: ConnectionId, caller: Caller, number: u32) -> Option<Transaction> {
         let open = self.connection_mut(id)?.transactions.remove(&number)?;
         self.expiries.remove(&(open.expires, id, number));
+        self.versions.unpin(open.since, id, number);
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Transactions, -1);
+            self.domains.charge(caller.domid, Quota::Memory, -signed(open.bytes()));
         }
         Some(open)
     }

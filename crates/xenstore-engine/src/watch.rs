@@ -5,6 +5,7 @@
 //! and with a hundred thousand.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use xenstore_tree::{Node, Tree};
@@ -38,7 +39,22 @@ impl Watch {
     }
 }
 
-type Ids = BTreeSet<WatchId>;
+/// Bytes that a watch takes beside what depends on its path and token.
+const WATCH_OVERHEAD: usize = 512;
+
+/// Bytes that each name of its path takes in the index, if no other watch shares it.
+const NAME_OVERHEAD: usize = 256;
+
+/// Bytes that a watch is charged for: itself, its place in the index, and the one event that
+/// it may always have waiting.
+pub fn weight(name: &Name, token: &[u8]) -> usize {
+    let names = name.components().count();
+    WATCH_OVERHEAD + NAME_OVERHEAD * names + 3 * (name.as_str().len() + token.len())
+}
+
+/// The watches at a place, those of one connection beside each other: whoever may not know
+/// of a change costs one question, however many watches it has there.
+type Ids = BTreeSet<(ConnectionId, WatchId)>;
 
 /// All watches of all connections.
 #[derive(Debug)]
@@ -72,13 +88,13 @@ impl Watches {
     pub fn add(&mut self, watch: Watch) -> WatchId {
         self.last += 1;
         let id = WatchId(self.last);
-        let name = watch.name.clone();
+        let (name, connection) = (watch.name.clone(), watch.connection);
         let tree = self.tree_mut(&name);
         let existing = tree.trace(name.components()).count() - 1;
         let missing = name.components().count() - existing;
         // One set for each missing place: this cannot fail.
         let _ = tree.grow(name.components(), vec![Ids::new(); missing], 0);
-        tree.update(name.components(), 0, |ids| ids.insert(id));
+        tree.update(name.components(), 0, |ids| ids.insert((connection, id)));
         self.registered.insert(id, watch);
         id
     }
@@ -88,7 +104,7 @@ impl Watches {
         let watch = self.registered.remove(&id)?;
         let name = watch.name.clone();
         let tree = self.tree_mut(&name);
-        tree.update(name.components(), 0, |ids| ids.remove(&id));
+        tree.update(name.components(), 0, |ids| ids.remove(&(watch.connection, id)));
         // Places nobody needs any more: those below the deepest with another use.
         let length = name.components().count();
         let needed = |(depth, place): &(usize, &Node<Ids>)| {
@@ -117,24 +133,34 @@ impl Watches {
     }
 
     /// The watches that a change at `name` concerns, in order of registration: those
-    /// there and above, as far as their depth reaches.
-    pub fn concerned(&self, name: &Name) -> Vec<WatchId> {
+    /// there and above, as far as their depth reaches, of connections that `may` know.
+    pub fn concerned(
+        &self,
+        name: &Name,
+        mut may: impl FnMut(ConnectionId) -> bool,
+    ) -> Vec<WatchId> {
         let depth = name.components().count();
         let mut found = Vec::new();
         for (level, place) in self.tree(name).trace(name.components()).enumerate() {
-            let reaches = |id: &&WatchId| {
-                let limit = self.get(**id).and_then(|watch| watch.depth);
+            let reaches = |id: WatchId| {
+                let limit = self.get(id).and_then(|watch| watch.depth);
                 limit.is_none_or(|limit| depth - level <= limit as usize)
             };
-            found.extend(place.value().iter().filter(reaches));
+            collect(place.value(), &mut may, reaches, &mut found);
         }
         found.sort_unstable();
         found
     }
 
-    /// The watches set on exactly `name`, in order of registration.
-    pub fn exactly(&self, name: &Name) -> impl Iterator<Item = WatchId> {
-        self.tree(name).get(name.components()).into_iter().flat_map(Node::value).copied()
+    /// The watches set on exactly `name`, in order of registration, of connections that `may`
+    /// know.
+    pub fn exactly(&self, name: &Name, mut may: impl FnMut(ConnectionId) -> bool) -> Vec<WatchId> {
+        let mut found = Vec::new();
+        if let Some(place) = self.tree(name).get(name.components()) {
+            collect(place.value(), &mut may, |_| true, &mut found);
+        }
+        found.sort_unstable();
+        found
     }
 
     /// The watched paths strictly below `path` that `removed`, the subtree that was
@@ -170,6 +196,24 @@ impl Watches {
         }
         found.reverse();
         found
+    }
+}
+
+/// Appends those of `ids` that reach, of connections that may know; each is asked about once.
+fn collect(
+    ids: &Ids,
+    may: &mut impl FnMut(ConnectionId) -> bool,
+    reaches: impl Fn(WatchId) -> bool,
+    found: &mut Vec<WatchId>,
+) {
+    let mut next = ids.first().copied();
+    while let Some((connection, _)) = next {
+        let last = (connection, WatchId(u64::MAX));
+        if may(connection) {
+            let its = ids.range((connection, WatchId(0))..=last).map(|&(_, id)| id);
+            found.extend(its.filter(|&id| reaches(id)));
+        }
+        next = ids.range((Bound::Excluded(last), Bound::Unbounded)).next().copied();
     }
 }
 
@@ -210,20 +254,41 @@ mod tests {
     fn a_change_concerns_watches_there_and_above() {
         let mut watches = Watches::default();
         let [deep, root, here] = ["/a/b", "/", "/a"].map(|text| watches.add(watch(text, None)));
-        assert_eq!(watches.concerned(&name("/a/b/c")), [deep, root, here]);
-        assert_eq!(watches.concerned(&name("/a")), [root, here]);
-        assert_eq!(watches.concerned(&name("/ab")), [root]);
-        assert_eq!(watches.concerned(&name("@releaseDomain")), []);
-        assert_eq!(watches.exactly(&name("/a")).collect::<Vec<_>>(), [here]);
+        assert_eq!(watches.concerned(&name("/a/b/c"), |_| true), [deep, root, here]);
+        assert_eq!(watches.concerned(&name("/a"), |_| true), [root, here]);
+        assert_eq!(watches.concerned(&name("/ab"), |_| true), [root]);
+        assert_eq!(watches.concerned(&name("@releaseDomain"), |_| true), []);
+        assert_eq!(watches.exactly(&name("/a"), |_| true), [here]);
+    }
+
+    /// A guest with many watches where it may not look must cost others no more than a
+    /// guest with one.
+    #[test]
+    fn every_connection_is_asked_about_once() {
+        let mut watches = Watches::default();
+        let mut ids = Vec::new();
+        for _ in 0..100 {
+            for slot in 0..3 {
+                let connection = ConnectionId { slot, serial: 1 };
+                ids.push(watches.add(Watch { connection, ..watch("/a", None) }));
+            }
+        }
+        let mut asked = Vec::new();
+        let found = watches.concerned(&name("/a/b"), |connection| {
+            asked.push(connection.slot);
+            connection.slot == 1
+        });
+        assert_eq!(asked, [0, 1, 2]);
+        assert_eq!(found, ids.into_iter().skip(1).step_by(3).collect::<Vec<_>>());
     }
 
     #[test]
     fn depth_limits_how_far_below_a_change_may_be() {
         let mut watches = Watches::default();
         let [zero, one] = [0, 1].map(|depth| watches.add(watch("/a", Some(depth))));
-        assert_eq!(watches.concerned(&name("/a")), [zero, one]);
-        assert_eq!(watches.concerned(&name("/a/b")), [one]);
-        assert_eq!(watches.concerned(&name("/a/b/c")), []);
+        assert_eq!(watches.concerned(&name("/a"), |_| true), [zero, one]);
+        assert_eq!(watches.concerned(&name("/a/b"), |_| true), [one]);
+        assert_eq!(watches.concerned(&name("/a/b/c"), |_| true), []);
     }
 
     /// XSA-330: removed watches must leave nothing behind.

@@ -161,3 +161,40 @@ fn privileged_requests_are_denied_to_guests() {
     assert_eq!(host.ask(guest, T::GetFeature, "5\0"), "EACCES");
     assert_eq!(host.ask(guest, T::GetFeature, ""), "15");
 }
+
+/// XSA-322 in kind: a list that names a domain, held back until that domain is dead and
+/// another has its number. Who asked meant the first.
+#[test]
+fn a_list_that_waits_means_the_domains_of_when_it_was_asked() {
+    let mut host = Host::new();
+    let (victim, rival, _) = (host.socket(), host.socket(), host.guest(5));
+    let t = host.protected(victim, rival);
+    host.write(rival, "/secret", "s");
+    assert_eq!(host.ask_in(victim, t, T::GetPerms, "/secret\0"), "n0");
+    host.ask_in_vain(rival, 0, T::SetPerms, "/secret\0n0\0r5\0");
+    host.kill(5);
+    let other = host.guest(5);
+    assert_eq!(host.commit(victim, t), "OK");
+    assert_eq!(host.reply(rival).as_deref(), Some("OK"));
+    assert_eq!(host.permissions(rival, "/secret"), "n0 r5", "shown, and means nobody");
+    assert_eq!(host.read(other, "/secret"), "EACCES");
+    host.check();
+}
+
+/// A dead domain's own entries go. An entry that was made when there was no such domain
+/// never was any domain's: it stays, and grants nothing.
+#[test]
+fn only_live_entries_go_with_a_domain() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.write(tool, "/a", "");
+    assert_eq!(host.chmod(tool, "/a", "n0 r5"), "OK");
+    let guest = host.guest(5);
+    host.write(tool, "/b", "");
+    host.chmod(tool, "/b", "n0 r5");
+    assert_eq!((host.read(guest, "/a"), host.read(guest, "/b")), ("EACCES".into(), String::new()));
+    host.kill(5);
+    assert_eq!(host.permissions(tool, "/a"), "n0 r5 ".trim_end());
+    assert_eq!(host.permissions(tool, "/b"), "n0");
+    host.check();
+}

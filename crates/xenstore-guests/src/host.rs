@@ -61,10 +61,18 @@ impl Host {
         for word in [DomainWord::EventIn, DomainWord::EventOut] {
             self.set(domid, word, 0)?;
         }
-        self.set(domid, DomainWord::UniqueId, self.next_id)?;
-        self.next_id += 1;
+        self.renumber(domid)?;
         self.set_state(domid, State::EXISTS)?;
         Ok(guest)
+    }
+
+    /// Another domain has the number now, and all else is as the one before left it. The
+    /// daemon is not told.
+    pub fn renumber(&mut self, domid: Domid) -> io::Result<()> {
+        self.set(domid, DomainWord::UniqueId, self.next_id)?;
+        self.set(domid, DomainWord::Changed, 1)?;
+        self.next_id += 1;
+        Ok(())
     }
 
     /// Creates a domain and has a toolstack introduce it.

@@ -15,19 +15,22 @@
 //! | [`rings`] | the connected rings of all domains |
 //! | [`sim`] | a hypervisor in files, for tests and play |
 //! | [`xen`] | the real one, by system calls |
+//! | [`memory`] | what the allocator keeps although nothing is in it |
 //! | `shared_memory` | memory that somebody else writes at the same time |
 //!
-//! All unsafe code of the project is here: in `shared_memory`, and in the system calls of
-//! [`xen`].
+//! All unsafe code of the project is here: in `shared_memory`, `memory`, and in the calls of devices
+//! below [`xen`].
 
 #![deny(unsafe_code)]
 
 mod hypervisor;
 pub mod machine;
+pub mod memory;
 pub mod ring;
 pub mod rings;
 mod shared_memory;
 pub mod sim;
+pub mod xen;
 
 pub use hypervisor::{ConnectError, DomainState, Hypervisor, NoHypervisor};
 pub use machine::Machine;

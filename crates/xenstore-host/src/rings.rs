@@ -6,27 +6,31 @@
 //! channels report again. Nothing a guest does to its page can do more than have its own
 //! ring given up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::fence;
 
-use xenstore_wire::{Domid, Features};
+use xenstore_wire::{Domid, DomidMap, Features};
 
 use crate::hypervisor::{ConnectError, DomainState, Hypervisor};
 use crate::machine::{Machine, Port};
-use crate::ring::{BadIndices, Field, Lane, RingError, RingPage};
+use crate::ring::{BadIndices, Field, LANE_SIZE, Lane, RingError, RingPage};
 
 /// The rings of a machine.
 pub struct Rings {
     machine: Box<dyn Machine>,
-    connected: BTreeMap<Domid, Ring>,
+    connected: DomidMap<Ring>,
     /// Whose event channel a port is.
     ports: HashMap<Port, Domid>,
     /// Ports that fired and are not reported until they are unmasked.
     masked: Vec<Port>,
     /// Domains whose ring moved since they were told.
     moved: Vec<Domid>,
+    /// Domains whose ring moved since it was last [settled](Rings::settle).
+    unsettled: Vec<Domid>,
 }
 
 /// One domain's.
@@ -38,6 +42,18 @@ struct Ring {
     features: Features,
     /// Whether it is among those that moved.
     moved: bool,
+    /// Whether it is among the unsettled.
+    unsettled: bool,
+    /// Whether there was not room enough when it was last written to.
+    full: bool,
+}
+
+impl Ring {
+    /// Whether the guest has done something that the daemon did not see yet.
+    fn has_gone_on(&self) -> bool {
+        let requests = self.page.waiting(Lane::Requests) != Ok(0);
+        requests || (self.full && self.page.waiting(Lane::Responses) != Ok(LANE_SIZE))
+    }
 }
 
 /// What there is to do.
@@ -54,10 +70,11 @@ impl Rings {
     pub fn new(machine: Box<dyn Machine>) -> Self {
         Self {
             machine,
-            connected: BTreeMap::new(),
+            connected: DomidMap::new(),
             ports: HashMap::new(),
             masked: Vec::new(),
             moved: Vec::new(),
+            unsettled: Vec::new(),
         }
     }
 
@@ -81,10 +98,14 @@ impl Rings {
     }
 
     /// Tells each guest whose ring moved, and has event channels report again.
-    pub fn flush(&mut self) -> io::Result<()> {
+    ///
+    /// Appends to `again` whose rings are to be looked at once more: their guests have gone on
+    /// meanwhile. More may turn out to have when it is all [settled](Self::settle).
+    pub fn flush(&mut self, again: &mut Vec<Domid>) -> io::Result<()> {
         let mut outcome = Ok(());
-        for domid in mem::take(&mut self.moved) {
-            if let Some(ring) = self.connected.get_mut(&domid)
+        let moved = mem::take(&mut self.moved);
+        for &domid in &moved {
+            if let Some(ring) = self.connected.get_mut(domid)
                 && mem::take(&mut ring.moved)
                 && let Some(port) = ring.port
             {
@@ -95,10 +116,50 @@ impl Rings {
             // One that was unbound meanwhile is nobody's.
             let news = self.machine.news();
             self.masked.retain(|port| *port == news || self.ports.contains_key(port));
-            outcome = outcome.and(self.machine.unmask(&self.masked));
-            self.masked.clear();
+            let unmasked = self.machine.unmask(&self.masked);
+            // What cannot be unmasked now is tried again the next time.
+            if unmasked.is_ok() {
+                self.masked.clear();
+            }
+            outcome = outcome.and(unmasked);
         }
+        for &domid in &moved {
+            if let Some(ring) = self.connected.get_mut(domid)
+                && !mem::replace(&mut ring.unsettled, true)
+            {
+                self.unsettled.push(domid);
+            }
+        }
+        fence(SeqCst);
+        again.extend(
+            moved
+                .into_iter()
+                .filter(|&domid| self.connected.get(domid).is_some_and(Ring::has_gone_on)),
+        );
         outcome
+    }
+
+    /// Whether rings moved that have not been [settled](Self::settle).
+    pub fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    /// The guests that went on and did not say so, among those whose rings moved. To be asked
+    /// a while after they moved.
+    ///
+    /// A guest may tell us only if it found its ring full or empty (as Linux does), and it may
+    /// have looked just before ours was moved, while what it had moved itself was still on
+    /// the way to us: then neither tells the other, and both would wait for ever. A millisecond
+    /// is a thousand times longer than any processor keeps a write to itself.
+    pub fn settle(&mut self) -> Vec<Domid> {
+        let mut unsettled = mem::take(&mut self.unsettled);
+        unsettled.retain(|&domid| {
+            self.connected.get_mut(domid).is_some_and(|ring| {
+                ring.unsettled = false;
+                ring.has_gone_on()
+            })
+        });
+        unsettled
     }
 
     /// The domains that changed since this was last asked; `None` if any may have.
@@ -113,7 +174,7 @@ impl Rings {
 
     /// Whether a guest asks for its ring to be reset, and may.
     pub fn asks_for_reset(&self, domid: Domid) -> bool {
-        self.connected.get(&domid).is_some_and(|ring| {
+        self.connected.get(domid).is_some_and(|ring| {
             ring.features.contains(Features::RECONNECTION)
                 && ring.page.field(Field::Connection) != 0
         })
@@ -121,7 +182,7 @@ impl Rings {
 
     /// Resets a ring as its guest asked for: it is empty, and the guest is told.
     pub fn reset(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get(&domid) {
+        if let Some(ring) = self.connected.get(domid) {
             ring.page.wipe();
             ring.page.set_field(Field::Error, 0);
             ring.page.set_field(Field::Connection, 0);
@@ -135,7 +196,7 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn read(&mut self, domid: Domid, buffer: &mut [u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(&domid) else {
+        let Some(ring) = self.connected.get(domid) else {
             return Ok(0);
         };
         let count = ring.page.take(Lane::Requests, buffer)?;
@@ -151,10 +212,11 @@ impl Rings {
     ///
     /// The guest's indices make no sense.
     pub fn write(&mut self, domid: Domid, bytes: &[u8]) -> Result<usize, BadIndices> {
-        let Some(ring) = self.connected.get(&domid) else {
+        let Some(ring) = self.connected.get_mut(domid) else {
             return Ok(0);
         };
         let count = ring.page.put(Lane::Responses, bytes)?;
+        ring.full = count < bytes.len();
         if count > 0 {
             self.moves(domid);
         }
@@ -164,12 +226,12 @@ impl Rings {
     /// Whether a guest has sent bytes that were not read. One with senseless indices has:
     /// reading finds out.
     pub fn has_requests(&self, domid: Domid) -> bool {
-        self.connected.get(&domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
+        self.connected.get(domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
     }
 
     /// Tells a guest why its ring is not served any more, if it was offered to be told.
     pub fn give_up(&mut self, domid: Domid, error: RingError) {
-        if let Some(ring) = self.connected.get(&domid)
+        if let Some(ring) = self.connected.get(domid)
             && ring.features.contains(Features::ERROR_FIELD)
         {
             ring.page.set_field(Field::Error, error as u32);
@@ -211,27 +273,27 @@ impl Rings {
         let bound = bound.map_err(|source| ConnectError::EventChannel { domid, port, source })?;
         self.ports.insert(bound, domid);
         page.set_field(Field::Features, features.bits());
-        let ring = Ring { page, port: Some(bound), features, moved: false };
+        let ring =
+            Ring { page, port: Some(bound), features, moved: false, unsettled: false, full: false };
         self.connected.insert(domid, ring);
         self.begin(domid);
         Ok(())
     }
 
-    /// Empties a ring and tells its guest that it is connected.
+    /// Empties a ring and tells its guest that it is connected. Domain 0's kernel waits for
+    /// that before it looks at its ring at all.
     fn begin(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get(&domid) {
+        if let Some(ring) = self.connected.get(domid) {
             ring.page.restart();
             ring.page.set_field(Field::Error, 0);
-            if ring.page.field(Field::Connection) != 0 {
-                ring.page.set_field(Field::Connection, 0);
-                self.moves(domid);
-            }
+            ring.page.set_field(Field::Connection, 0);
         }
+        self.moves(domid);
     }
 
     /// Takes note that a guest is to be told that its ring moved.
     fn moves(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.get_mut(&domid)
+        if let Some(ring) = self.connected.get_mut(domid)
             && !mem::replace(&mut ring.moved, true)
         {
             self.moved.push(domid);
@@ -245,7 +307,7 @@ impl Hypervisor for Rings {
     }
 
     fn connect(&mut self, domid: Domid, port: u32, features: Features) -> Result<(), ConnectError> {
-        let Some(ring) = self.connected.get_mut(&domid) else {
+        let Some(ring) = self.connected.get_mut(domid) else {
             if self.machine.domain(domid).is_none() {
                 return Err(ConnectError::NoSuchDomain(domid));
             }
@@ -267,7 +329,7 @@ impl Hypervisor for Rings {
     }
 
     fn disconnect(&mut self, domid: Domid) {
-        if let Some(ring) = self.connected.remove(&domid)
+        if let Some(ring) = self.connected.remove(domid)
             && let Some(port) = ring.port
         {
             self.ports.remove(&port);
@@ -278,6 +340,7 @@ impl Hypervisor for Rings {
 
 impl std::fmt::Debug for Rings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rings").field("domains", &self.connected.keys()).finish_non_exhaustive()
+        let domains: Vec<_> = self.connected.iter().map(|(domid, _)| domid).collect();
+        f.debug_struct("Rings").field("domains", &domains).finish_non_exhaustive()
     }
 }

@@ -15,7 +15,6 @@ impl Model {
         let mine = |client: usize| domid != 0 && self.clients[client].domid == domid;
         match quota {
             "nodes" => self.store.count_of(domid),
-            "memory" => self.store.bytes_of(domid),
             "watches" => self.watches.iter().filter(|watch| mine(watch.client)).count(),
             "transactions" => {
                 let clients = self.clients.iter().enumerate().filter(|&(client, _)| mine(client));
@@ -72,6 +71,17 @@ impl Model {
     }
 }
 
+/// What the model has no account of: bytes of memory, and what is in buffers. Whether the
+/// engine's own are right, its own recount says.
+const UNKNOWN: [&str; 3] = ["memory", "soft-memory", "outstanding"];
+
 fn hard_quotas() -> impl Iterator<Item = &'static str> {
-    QUOTAS.into_iter().map(|(quota, _)| quota).filter(|&quota| quota != "soft-memory")
+    QUOTAS.into_iter().map(|(quota, _)| quota).filter(|quota| !UNKNOWN.contains(quota))
+}
+
+/// An account as the engine shows it without what the model has no account of.
+pub fn known_lines(account: &str) -> String {
+    let quota = |line: &str| line.split_once(':').map(|(quota, _)| quota.trim_end().to_owned());
+    let is_known = |line: &&str| quota(line).is_none_or(|it| !UNKNOWN.contains(&it.as_str()));
+    account.split_inclusive('\n').filter(is_known).collect()
 }

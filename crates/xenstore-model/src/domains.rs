@@ -92,6 +92,11 @@ impl Domains {
         self.records.get_mut(&domid)
     }
 
+    /// The domain that was the last to become known.
+    pub fn latest(&self) -> u64 {
+        self.last_identity
+    }
+
     /// Whom a number in a permission list means now.
     pub fn holder(
         &mut self,

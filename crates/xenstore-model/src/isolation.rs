@@ -126,6 +126,7 @@ impl Isolation {
         for asked in world.answered.clone() {
             let told = replies.next();
             self.follow(&asked, told, world).map_err(|wrong| format!("{asked:?}: {wrong}"))?;
+            self.serial.waits_no_more(asked.client);
         }
         if let Some(asked) = &world.put_off {
             let before = self.serial.version();
@@ -329,7 +330,10 @@ impl Open {
             wrong = moment.ask(client, &told, serial);
             wrong.is_ok()
         });
-        self.log.push(told);
+        // A refusal for a quota says nothing of the store.
+        if told.answer != Err(Errno::NoSpc) {
+            self.log.push(told);
+        }
         if self.moments.is_empty() { wrong } else { Ok(()) }
     }
 }

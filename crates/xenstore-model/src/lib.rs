@@ -34,7 +34,7 @@
 //! | [`path`], [`acl`], [`store`] | names, rights, nodes |
 //! | [`operation`], [`transaction`] | what is done to them |
 //! | [`watch`] | who is told |
-//! | [`domains`], `lifecycle`, `accounts` | domains, their coming and going, what they have |
+//! | [`domains`], `lifecycle`, [`accounts`] | domains, their coming and going, what they have |
 //! | [`request`], [`model`], `administration` | requests and their answers |
 //! | [`act`], [`world`], [`standing`] | what can happen, the engine it happens to, what its clients can know |
 //! | [`holds`], [`isolation`], [`moment`] | judges of what it does |
@@ -53,7 +53,7 @@
     reason = "all of this is test: what it does not expect has to stop it"
 )]
 
-mod accounts;
+pub mod accounts;
 pub mod acl;
 pub mod act;
 mod administration;

@@ -3,7 +3,7 @@
 use xenstore_host::Hypervisor;
 use xenstore_wire::{Domid, Errno, Features};
 
-use crate::acl::{Acl, Entry, Permission};
+use crate::acl::Entry;
 use crate::model::Model;
 use crate::operation::{Answer, OK};
 use crate::transaction::Change;
@@ -22,18 +22,19 @@ impl Model {
         }
         self.domain_changed(domid, hypervisor);
         let known = self.domains.acquaint(domid, hypervisor).ok_or(Errno::Inval)?;
-        let again = known.introduced;
+        let again = known.ring.is_some();
         let connected = hypervisor.connect(Domid::new(domid), port, Features::ALL).is_ok();
         if !connected && !again {
             return Err(Errno::Inval);
         }
         known.introduced = true;
         if let Some(ring) = known.ring {
-            self.disconnect(ring);
+            self.renew(ring, connected);
+        } else {
+            let ring = self.connect(domid, false);
+            self.domains.records.entry(domid).or_default().ring = Some(ring);
         }
-        let ring = self.connect(domid, false);
-        self.domains.records.entry(domid).or_default().ring = Some(ring);
-        if !again {
+        if !again && domid != 0 {
             self.tell_domain(DomainEvent::Introduced, domid);
         }
         Ok(OK.to_owned())
@@ -98,8 +99,7 @@ impl Model {
         if let Some(ring) = self.domains.records.get(&domid).and_then(|known| known.ring) {
             self.disconnect(ring);
         }
-        self.remove_owned(domid);
-        self.revoke(domid);
+        self.clear(domid);
         let known = self.domains.forget(domid);
         hypervisor.disconnect(Domid::new(domid));
         self.version += 1;
@@ -109,35 +109,29 @@ impl Model {
         }
     }
 
-    /// Removes a domain's entries from the permission lists of others.
-    fn revoke(&mut self, domid: u16) {
-        for (name, mut node) in self.store.nodes.clone() {
-            let is_its = |entry: &Entry| entry.permission.domid == domid;
-            if node.acl.others.iter().any(is_its) {
-                node.acl.others.retain(|entry| !is_its(entry));
-                self.store.set_acl(&name, node.acl);
-            }
-        }
-    }
-
-    /// Removes the nodes a domain owned with all below them, and tells of it. What cannot
-    /// be removed falls to the control domain, and so does all if orphans are kept.
-    fn remove_owned(&mut self, domid: u16) {
-        let places = [self.store.top_down("/"), self.store.specials()].concat();
+    /// Removes the nodes a domain owned with all below them, and tells of it, and its entries
+    /// from the permission lists of others. What cannot be removed falls to the control
+    /// domain, and so does all if orphans are kept.
+    fn clear(&mut self, domid: u16) {
+        let is_its = |entry: &Entry| !entry.stale && entry.permission.domid == domid;
+        let mut places = self.store.top_down("/");
+        places.sort_unstable();
+        places.extend(self.store.specials());
         for name in places {
-            let Some(acl) = self.store.get(&name).map(|node| node.acl.clone()) else {
+            let Some(mut acl) = self.store.get(&name).map(|node| node.acl.clone()) else {
                 continue;
             };
-            if acl.owner.domid != domid {
-                continue;
-            }
-            if name == "/" || name.starts_with('@') || self.keep_orphans {
-                let owner = Permission { domid: 0, ..acl.owner };
-                self.store.set_acl(&name, Acl { owner, ..acl });
-            } else {
+            let owned = acl.owner.domid == domid;
+            if owned && name != "/" && !name.starts_with('@') && !self.keep_orphans {
                 let before = self.store.clone();
                 self.store.remove(&name);
                 self.tell_changes(&before, vec![Change { name, removed: true }]);
+            } else if owned || acl.others.iter().any(is_its) {
+                acl.others.retain(|entry| !is_its(entry));
+                if owned {
+                    acl.owner.domid = 0;
+                }
+                self.store.set_acl(&name, acl);
             }
             self.note_peaks();
         }

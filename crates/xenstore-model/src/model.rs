@@ -7,7 +7,7 @@ use xenstore_host::Hypervisor;
 use xenstore_wire::{Errno, MessageType};
 
 use crate::acl::{ALL_FEATURES, Caller, WATCH_DEPTH};
-use crate::domains::Domains;
+use crate::domains::{Domains, Holder};
 use crate::operation::{Action, Answer, Behalf, OK, Operation, changes};
 use crate::path::{canonical, counted_length, is_relative, is_special};
 use crate::request::{Asked, Request};
@@ -47,6 +47,8 @@ pub(crate) struct Client {
     pub alive: bool,
     pub transactions: BTreeMap<u32, Transaction>,
     last_transaction: u32,
+    /// While a request of it waits: the last domain that was known when it was asked.
+    known: Option<u64>,
 }
 
 /// The plainest store daemon there can be.
@@ -113,7 +115,8 @@ impl Model {
     /// A client comes: on the socket, or the ring of a domain. Its number.
     pub fn connect(&mut self, domid: u16, socket: bool) -> usize {
         let transactions = BTreeMap::new();
-        let client = Client { domid, socket, alive: true, transactions, last_transaction: 0 };
+        let client =
+            Client { domid, socket, alive: true, transactions, last_transaction: 0, known: None };
         self.clients.push(client);
         self.clients.len() - 1
     }
@@ -123,6 +126,21 @@ impl Model {
         self.reset(client);
         self.output.remove(&client);
         self.clients[client].alive = false;
+    }
+
+    /// A client's ring is connected anew: it is as if it had just come. Without an event
+    /// channel it is not served.
+    pub(crate) fn renew(&mut self, client: usize, connected: bool) {
+        self.reset(client);
+        self.output.remove(&client);
+        self.clients[client].alive = connected;
+        self.clients[client].last_transaction = 0;
+        self.clients[client].known = None;
+    }
+
+    /// A guest has its ring begun anew.
+    pub fn reconnect(&mut self, client: usize) {
+        self.renew(client, true);
     }
 
     /// Whether a client is still connected.
@@ -172,6 +190,13 @@ impl Model {
             // What is wrong with it is told when its time has come.
             let _ = self.prepare(asked.client, path, action, hypervisor);
         }
+        let latest = self.domains.latest();
+        self.clients[asked.client].known.get_or_insert(latest);
+    }
+
+    /// A request that waited, if one did, is answered.
+    pub fn waits_no_more(&mut self, client: usize) {
+        self.clients[client].known = None;
     }
 
     /// The model in which the transaction of a request has just been moved to the store as it
@@ -201,6 +226,7 @@ impl Model {
     pub fn answer(&mut self, asked: &Asked, hypervisor: &mut dyn Hypervisor) {
         let Asked { client, transaction, ref request, .. } = *asked;
         let outcome = self.decide(asked, hypervisor);
+        self.waits_no_more(client);
         self.note_peaks();
         let (kind, payload, then) = match outcome {
             Ok((payload, then)) => (request.kind(), payload, then),
@@ -262,8 +288,13 @@ impl Model {
             for permission in list {
                 self.domain_changed(permission.domid, hypervisor);
             }
+            let known = self.clients[client].known;
             for permission in list {
-                holders.push(self.domains.holder(permission.domid, &caller, hypervisor));
+                let holder = self.domains.holder(permission.domid, &caller, hypervisor);
+                // Who came after it was asked is not meant.
+                let is_later =
+                    matches!(holder, Holder::Domain(it) if known.is_some_and(|k| it > k));
+                holders.push(if is_later { Holder::Nobody } else { holder });
             }
             // A client that turns out to be gone asks for nothing any more.
             let gone = !self.clients[client].alive;

@@ -192,15 +192,6 @@ impl Store {
         self.owned_by(domid).count()
     }
 
-    /// How many bytes they cost it.
-    pub fn bytes_of(&self, domid: u16) -> usize {
-        let bytes = |(name, node): (&String, &Node)| {
-            let own = 16 + 8 * node.acl.count() + node.value.len();
-            own + name.len() + last_piece(name).len() + 1
-        };
-        self.owned_by(domid).map(bytes).sum()
-    }
-
     fn owned_by(&self, domid: u16) -> impl Iterator<Item = (&String, &Node)> {
         self.nodes.iter().filter(move |(_, node)| node.acl.owner.domid == domid)
     }

@@ -155,7 +155,10 @@ impl Transaction {
         let elsewhere = owned(committed) - owned(&self.base);
         let behalf = Behalf { caller, domains, elsewhere };
         let (answer, effect) = self.work.execute(operation, &behalf);
-        self.log.push((operation.clone(), answer.clone()));
+        // A refusal for a quota says nothing of the store.
+        if answer != Err(Errno::NoSpc) {
+            self.log.push((operation.clone(), answer.clone()));
+        }
         let change = changes(operation, effect);
         self.changes.extend(change.map(|(name, removed)| Change { name, removed }));
         answer

@@ -6,6 +6,7 @@ use std::time::Duration;
 use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Silent, Turn};
 use xenstore_wire::{Decoder, Domid, Header, MessageType, message};
 
+use crate::accounts::known_lines;
 use crate::act::{Act, Machine};
 use crate::model::{Message, Model, Output};
 use crate::path::canonical;
@@ -262,8 +263,9 @@ impl World {
     /// introduces them.
     fn find_rings(&mut self, act: &Act) {
         let Self { engine, clients, .. } = self;
-        for client in clients.iter_mut().filter(|client| client.alive && !client.socket) {
-            client.alive = engine.ring(Domid::new(client.domid)) == Some(client.id);
+        for client in clients.iter_mut().filter(|client| !client.socket) {
+            let ring = engine.ring(Domid::new(client.domid));
+            client.alive = ring == Some(client.id) && !engine.is_cut_off(client.id);
         }
         if let Act::Ask(_, _, Request::Introduce(domid, _)) = *act
             && let Some(id) = self.engine.ring(Domid::new(domid))
@@ -299,7 +301,10 @@ impl World {
                 event(&payload)
             } else {
                 assert_eq!(request_id, REQUEST_ID);
-                let payload = self.without_generation(kind, &payload).to_owned();
+                let payload = match kind {
+                    MessageType::Control => known_lines(&payload),
+                    _ => self.without_generation(kind, &payload).to_owned(),
+                };
                 Message::Reply { kind, transaction: transaction_id, payload }
             });
         }
@@ -340,6 +345,15 @@ impl World {
         }
     }
 
+    /// A ring was connected anew: what its client asked before is answered no more.
+    fn forget_ring(&mut self, domid: u16) {
+        let ring = self.engine.ring(Domid::new(domid));
+        if let Some(client) = self.clients.iter_mut().find(|client| Some(client.id) == ring) {
+            client.pending.clear();
+            client.standing = Standing::default();
+        }
+    }
+
     fn note_reply(
         &mut self,
         client: usize,
@@ -357,6 +371,7 @@ impl World {
             }
             Request::End(_) => standing.end(transaction, payload == "EAGAIN\0"),
             Request::ResetWatches if !refused => standing.reset(),
+            Request::Introduce(introduced, _) if !refused => self.forget_ring(*introduced),
             Request::Node(path, action) => {
                 if let Some(name) = canonical(path, *domid) {
                     standing.ask(transaction, (name, action.clone()));

@@ -14,6 +14,7 @@
 //! | [`campaign`] | many sequences, and the shortest that fails |
 //! | [`report`] | the table of differences |
 //! | [`client`], [`witness`] | a hostile client, and one that suffers from it |
+//! | [`world`] | a daemon with guests |
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -39,5 +40,6 @@ pub mod session;
 pub mod step;
 pub mod target;
 pub mod witness;
+pub mod world;
 
 pub use xenstore_model::random;

@@ -11,40 +11,13 @@
 
 use std::time::Duration;
 
-use xenstore_client::{Client, Store};
-use xenstore_guests::{GUEST_PORT, Guest, Host, PATIENCE};
+use xenstore_client::Store;
+use xenstore_guests::{GUEST_PORT, PATIENCE};
 use xenstore_host::ring::{Field, LANE_SIZE, Lane};
 use xenstore_oracle::daemon::Daemon;
 use xenstore_oracle::message::Message;
-use xenstore_wire::permission::{Access, Permission, Permissions};
-use xenstore_wire::{Domid, MessageType as T};
-
-/// A daemon, the host it runs on, and a toolstack.
-struct World {
-    daemon: Daemon,
-    host: Host,
-    toolstack: Client,
-}
-
-impl World {
-    fn of(daemon: Daemon) -> Self {
-        let host = Host::open(&daemon.host_directory()).unwrap();
-        let toolstack = Client::open_path(daemon.socket()).unwrap();
-        Self { daemon, host, toolstack }
-    }
-
-    /// A guest with a home of its own.
-    fn guest(&mut self, number: u16) -> Guest {
-        let domid = Domid::new(number);
-        let guest = self.host.boot(domid, &mut self.toolstack).unwrap();
-        let home = format!("/local/domain/{number}");
-        let owner = Permission::new(Access::None, domid);
-        let its = Permissions { owner, others: Vec::new() };
-        self.toolstack.mkdir(&home).unwrap();
-        self.toolstack.set_permissions(&home, &its).unwrap();
-        guest
-    }
-}
+use xenstore_oracle::world::World;
+use xenstore_wire::MessageType as T;
 
 fn every_daemon(test: impl Fn(&mut World)) {
     let daemons = [Daemon::c_on_host(), Daemon::ocaml_on_host(), Daemon::rxenstored_on_host(&[])];
@@ -52,7 +25,7 @@ fn every_daemon(test: impl Fn(&mut World)) {
         println!("{}", daemon.name());
         let mut world = World::of(daemon);
         test(&mut world);
-        assert!(world.daemon.is_running(), "{}", world.daemon.messages());
+        world.assert_alive();
     }
 }
 
@@ -105,9 +78,7 @@ fn a_domid_is_used_again() {
     every_daemon(|world| {
         let mut first = world.guest(1);
         world.host.ask(&mut first, T::Write, 0, b"name\0first").unwrap();
-        world.host.remove(first.domid()).unwrap();
-        world.host.raise().unwrap();
-        while world.toolstack.is_introduced(first.domid()).unwrap() {}
+        world.end(&first);
         let mut second = world.guest(1);
         let missing = world.host.ask(&mut second, T::Read, 0, b"name\0").unwrap_err();
         assert_eq!(missing.refusal(), Some("ENOENT"));

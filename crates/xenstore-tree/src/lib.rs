@@ -67,7 +67,7 @@
 //! | snapshot, [`same`] | constant |
 //! | [`Tree::get`] | path length × log(width of each directory) |
 //! | [`Tree::insert`], [`update`](Tree::update), [`remove`](Tree::remove), [`graft`](Tree::graft) | the same; plus, where shared, a copy of each node on the path and of up to 32 pointers per level of its directory |
-//! | [`diff()`] | what changed, times log(width) |
+//! | [`diff()`], [`unshared()`] | what changed, times log(width) |
 //! | listing in creation order | n·log(n) for n children |
 //! | memory of a node with a value of 32 bytes | 106 to 110 bytes |
 //!
@@ -78,7 +78,7 @@
 //! # Modules
 //!
 //! `tree` is the tree, `node` a node of it, `directory` the B-tree that holds the
-//! children of a node, `walk` the ways through a tree, `diff` the comparison.
+//! children of a node, `walk` the ways through a tree, `diff` and `unshared` comparisons.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -88,9 +88,11 @@ mod directory;
 mod node;
 mod path;
 mod tree;
+mod unshared;
 mod walk;
 
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use node::{Node, Subtree, same};
 pub use tree::{InsertError, NoParent, Tree};
+pub use unshared::{Unshared, unshared};
 pub use walk::{Descendants, Walk};

@@ -79,6 +79,11 @@ impl Decoder {
         self.bytes.len() - self.taken
     }
 
+    /// Bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives memory back once everything was handed out: an idle connection holds none.
     pub fn release_memory(&mut self) {
         if self.buffered() == 0 {

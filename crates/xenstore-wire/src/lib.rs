@@ -25,6 +25,7 @@
 
 pub mod decoder;
 pub mod domid;
+mod domid_map;
 pub mod errno;
 pub mod feature;
 pub mod message;
@@ -35,6 +36,7 @@ pub mod text;
 
 pub use decoder::{Decoder, Oversized};
 pub use domid::Domid;
+pub use domid_map::DomidMap;
 pub use errno::Errno;
 pub use feature::Features;
 pub use message::{Header, Message, MessageType};

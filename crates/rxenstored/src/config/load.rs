@@ -310,7 +310,7 @@ mod tests {
             notices,
             [
                 "perms-activate = false: no effect, permissions are always enforced",
-                "--no-recovery: obsolete, has no effect",
+                "--no-recovery: no effect, obsolete",
             ]
         );
     }

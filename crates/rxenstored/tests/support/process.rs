@@ -50,6 +50,7 @@ impl Process {
         let before = self.switches();
         std::thread::sleep(Duration::from_millis(300));
         let woken = self.switches() - before;
-        assert!(woken <= wake_ups, "woken {woken} times");
+        // Once more if memory of somebody who left is given back just now.
+        assert!(woken <= wake_ups + 1, "woken {woken} times");
     }
 }

@@ -19,7 +19,7 @@ pub struct Malformed {
     pub found: String,
 }
 
-type Found<T> = Result<T, (&'static str, String)>;
+pub(crate) type Found<T> = Result<T, (&'static str, String)>;
 
 /// Reads a recording.
 pub fn parse(text: &str) -> Result<Vec<Scenario>, Malformed> {
@@ -123,7 +123,7 @@ fn event(value: &Value) -> Found<Event> {
     Ok(Event { path: bytes(path)?, token: bytes(token)?, when })
 }
 
-fn object(value: Option<&Value>) -> Found<impl Iterator<Item = (&String, &Value)>> {
+pub(crate) fn object(value: Option<&Value>) -> Found<impl Iterator<Item = (&String, &Value)>> {
     let map = match value {
         None => None,
         Some(Value::Object(map)) => Some(map),
@@ -132,7 +132,7 @@ fn object(value: Option<&Value>) -> Found<impl Iterator<Item = (&String, &Value)
     Ok(map.into_iter().flatten())
 }
 
-fn kind(value: &Value) -> Found<u32> {
+pub(crate) fn kind(value: &Value) -> Found<u32> {
     match value {
         Value::String(name) => MessageType::ALL
             .iter()
@@ -152,18 +152,18 @@ fn client(value: &Value) -> Found<char> {
     }
 }
 
-fn number(value: &Value) -> Found<u32> {
+pub(crate) fn number(value: &Value) -> Found<u32> {
     let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
     number.ok_or_else(|| ("a number", value.to_string()))
 }
 
-fn string(value: &Value) -> Found<&str> {
+pub(crate) fn string(value: &Value) -> Found<&str> {
     value.as_str().ok_or_else(|| ("a string", value.to_string()))
 }
 
 /// Bytes are a string with one character per byte, or a list of such strings and of
 /// `{"unit": times}`.
-fn bytes(value: &Value) -> Found<Vec<u8>> {
+pub(crate) fn bytes(value: &Value) -> Found<Vec<u8>> {
     match value {
         Value::String(text) => text
             .chars()

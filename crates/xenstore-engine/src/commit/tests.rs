@@ -83,7 +83,7 @@ impl World {
             9 => Operation::Mkdir(path),
             10 | 11 => Operation::Rm(path),
             _ => {
-                let grant = Grant::bind(&list, &GUEST, &mut self.domains, &mut AllRun);
+                let grant = Grant::bind(&list, &GUEST, None, &mut self.domains, &mut AllRun);
                 Operation::SetPerms(Name::Node(path), grant)
             }
         }

@@ -38,6 +38,8 @@ pub struct Log {
     pub protection_expired: Vec<u16>,
     /// Whose transaction was open for too long.
     pub transaction_expired: Vec<u16>,
+    /// Whose transaction had to let go of its version of the store.
+    pub cast_off: Vec<u16>,
 }
 
 impl Daemon for Log {
@@ -51,6 +53,10 @@ impl Daemon for Log {
 
     fn protection_expired(&mut self, holder: Domid) {
         self.protection_expired.push(holder.get());
+    }
+
+    fn transaction_cast_off(&mut self, domid: Domid) {
+        self.cast_off.push(domid.get());
     }
 
     fn transaction_expired(&mut self, domid: Domid) {

@@ -1,0 +1,78 @@
+//! The real binary and the domains of a simulated host.
+
+mod support;
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
+
+use xenstore_host::ring::{Field, Lane};
+use xenstore_host::sim::{Board, DomainWord, State};
+use xenstore_wire::Domid;
+
+use support::client::{Client, T};
+use support::{DEADLINE, Host, eventually};
+
+/// The hypervisor tells a number of domains at a time which changed. The daemon asked once
+/// for each event, and heard of the rest when the next domain died, or never.
+#[test]
+fn however_many_domains_die_at_once_each_is_noticed() {
+    const DOMAINS: u16 = 100;
+
+    let host = Host::new();
+    let simulated = format!("sim:{}", host.path("xen").display());
+    let board = Board::open(&host.path("xen")).unwrap();
+    let guests = || (1..=DOMAINS).map(Domid::new);
+    let set = |domid, word, value| board.domain(domid, word).unwrap().store(value, SeqCst);
+    guests().for_each(|domid| set(domid, DomainWord::State, State::EXISTS));
+
+    let _daemon = host.start(host.command(&["--no-fork", "--host", &simulated]));
+    let mut client = Client::connect(&host);
+    for domid in guests() {
+        assert_eq!(client.ask(T::Introduce, &format!("{domid}\x001\x001\0")), "OK");
+    }
+    for domid in guests() {
+        set(domid, DomainWord::State, 0);
+        set(domid, DomainWord::Changed, 1);
+    }
+    board.fire_news().unwrap();
+    for domid in guests() {
+        let introduced = format!("{domid}\0");
+        eventually("death", || client.ask(T::IsDomainIntroduced, &introduced) == "F");
+    }
+}
+
+/// A guest may break its ring, ask for a new one, and break that, as fast as it can. It once
+/// wrote 100,000 lines a second into the daemon's log.
+#[test]
+fn a_guest_that_breaks_its_ring_again_and_again_does_not_fill_the_log() {
+    let host = Host::new();
+    let simulated = format!("sim:{}", host.path("xen").display());
+    let board = Board::open(&host.path("xen")).unwrap();
+    let guest = Domid::new(7);
+    board.domain(guest, DomainWord::State).unwrap().store(State::EXISTS, SeqCst);
+    let _daemon = host.start(host.command(&["--no-fork", "--host", &simulated]));
+    assert_eq!(Client::connect(&host).ask(T::Introduce, "7\x001\x001\0"), "OK");
+    let page = board.ring(guest).unwrap();
+    let until = |field, value| {
+        board.fire_from(guest).unwrap();
+        let begun = Instant::now();
+        while page.field(field) != value {
+            assert!(begun.elapsed() < DEADLINE, "{field:?} is not {value}");
+        }
+    };
+    for round in 0..200 {
+        page.set_field(Field::Connection, 1);
+        until(Field::Connection, 0);
+        if round % 2 == 0 {
+            let words = [T::Read.number(), 0, 0, 4097];
+            let header: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+            page.put(Lane::Requests, &header).unwrap();
+            until(Field::Error, 3);
+        } else {
+            page.set_field(Field::RequestProducer, 5000);
+            until(Field::Error, 2);
+        }
+    }
+    let log = host.read("log");
+    assert!((1..=2).contains(&log.matches("ring given up").count()), "{log}");
+}

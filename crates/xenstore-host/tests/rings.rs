@@ -1,0 +1,131 @@
+//! Rings of a simulated host, seen from the guests' side.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops there")]
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use xenstore_host::ring::{Field, Lane};
+use xenstore_host::sim::{Board, DomainWord, Simulated, State};
+use xenstore_host::{Hypervisor, Rings};
+use xenstore_wire::{Domid, Features};
+
+const GUEST: Domid = Domid::new(7);
+
+/// A host with one guest that says nothing.
+fn host() -> (tempfile::TempDir, Board, Rings) {
+    let directory = tempfile::tempdir().unwrap();
+    let board = Board::open(directory.path()).unwrap();
+    board.domain(GUEST, DomainWord::State).unwrap().store(State::EXISTS, SeqCst);
+    let rings = Rings::new(Box::new(Simulated::open(directory.path()).unwrap()));
+    (directory, board, rings)
+}
+
+/// The domains that were told to look at their rings.
+fn told(board: &Board) -> Vec<u32> {
+    let mut domids = Vec::new();
+    board.take_notified(&mut domids).unwrap();
+    for &domid in &domids {
+        let domid = Domid::new(u16::try_from(domid).unwrap());
+        board.domain(domid, DomainWord::EventOut).unwrap().store(0, SeqCst);
+    }
+    domids
+}
+
+/// Linux in domain 0 does not look at its ring before a first event comes, and reads and
+/// writes nothing in the store until then. It was told nothing, because its ring said that it
+/// was connected from the start; so the drivers of its guests' devices never began.
+#[test]
+fn whoever_is_connected_is_told() {
+    let (_directory, board, mut rings) = host();
+    rings.connect_own(Domid::DOM0, Features::ALL).unwrap();
+    rings.flush(&mut Vec::new()).unwrap();
+    assert_eq!(told(&board), [0]);
+    for _ in 0..2 {
+        rings.connect(GUEST, 1, Features::ALL).unwrap();
+        rings.flush(&mut Vec::new()).unwrap();
+        assert_eq!(told(&board), [7]);
+    }
+}
+
+/// Bytes that go to the guest.
+const STREAM: usize = 40_000_000;
+
+/// How long one side may be silent; on the busiest machine it is milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Linux fires its event channel only if it found the ring full, and has no full barrier
+/// before it looks. If it looks just before the daemon has filled it up, the daemon sees no
+/// room and waits for an event, and none comes. So the guest waited for the rest of a long
+/// reply, seldom, and for ever.
+#[test]
+fn who_fires_only_if_it_must_is_not_left_waiting() {
+    let (_directory, board, mut rings) = host();
+    rings.connect(GUEST, 1, Features::ALL).unwrap();
+    rings.flush(&mut Vec::new()).unwrap();
+    told(&board);
+    let received = thread::scope(|scope| {
+        let guest = scope.spawn(|| linux_reads(&board));
+        daemon_writes(&mut rings);
+        guest.join().unwrap()
+    });
+    assert_eq!(received, STREAM);
+}
+
+/// Writes as the event loop does: until there is no room, then waits to be told of some.
+fn daemon_writes(rings: &mut Rings) {
+    let message = vec![7; 3050];
+    let (mut sent, mut again) = (0, Vec::new());
+    while sent < STREAM {
+        let mut rest = &message[..message.len().min(STREAM - sent)];
+        let mut waits = Instant::now();
+        loop {
+            while !rest.is_empty() {
+                let count = rings.write(GUEST, rest).unwrap();
+                if count == 0 {
+                    break;
+                }
+                (rest, sent) = (&rest[count..], sent + count);
+                waits = Instant::now();
+            }
+            again.clear();
+            rings.flush(&mut again).unwrap();
+            if rest.is_empty() {
+                break;
+            }
+            let told = Instant::now();
+            while again.is_empty() && rings.fired().unwrap().domains.is_empty() {
+                if told.elapsed() > Duration::from_millis(1) {
+                    again = rings.settle();
+                }
+                assert!(waits.elapsed() < PATIENCE, "no room any more after {sent} bytes");
+            }
+        }
+    }
+}
+
+/// Reads a little at a time, and waits to be told when there is nothing.
+fn linux_reads(board: &Board) -> usize {
+    let page = board.ring(GUEST).unwrap();
+    let (mut received, mut length, mut buffer) = (0, 1, [0; 300]);
+    let mut waits = Instant::now();
+    while received < STREAM {
+        let consumer = page.field(Field::ResponseConsumer);
+        if consumer == page.field(Field::ResponseProducer) {
+            while told(board).is_empty() {
+                if waits.elapsed() > PATIENCE {
+                    return received;
+                }
+            }
+            waits = Instant::now();
+            continue;
+        }
+        length = (length * 7 + 13) % 300 + 1;
+        received += page.take(Lane::Responses, &mut buffer[..length]).unwrap();
+        if page.field(Field::ResponseProducer).wrapping_sub(consumer) >= 1024 {
+            board.fire_from(GUEST).unwrap();
+        }
+    }
+    received
+}
