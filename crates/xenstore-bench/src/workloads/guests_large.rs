@@ -68,7 +68,9 @@ impl Workload for GuestsLarge {
             for ask in [Ask::Read(NODE), Ask::Write(NODE)] {
                 let count = usize::from(asking).min(players.len());
                 let (asking, _) = players.split_at_mut(count);
-                asking.iter_mut().for_each(|player| player.wants(ask));
+                for player in &mut asking {
+                    player.wants(ask);
+                }
                 let load = Throughput::of(run.daemon, &mut world.host, asking, 1, time)?;
                 sum += load.processor_time();
             }
