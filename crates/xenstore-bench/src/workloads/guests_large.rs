@@ -68,7 +68,7 @@ impl Workload for GuestsLarge {
             for ask in [Ask::Read(NODE), Ask::Write(NODE)] {
                 let count = usize::from(asking).min(players.len());
                 let (asking, _) = players.split_at_mut(count);
-                for player in &mut asking {
+                for player in asking.iter_mut() {
                     player.wants(ask);
                 }
                 let load = Throughput::of(run.daemon, &mut world.host, asking, 1, time)?;
