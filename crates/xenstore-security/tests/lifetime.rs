@@ -36,7 +36,6 @@ fn xsa_233_a_stub_domain_and_its_target_end_in_any_order() {
         &[TargetDies, Again, TargetDies, Again, StubDies],
     ];
     let (target, stub) = (Domid::new(1), Domid::new(2));
-    // Debian's C daemon acts on the death of a target when its stub domain goes.
     with(Peer::NOT_C, |world| {
         world.toolstack_watches("@releaseDomain");
         for order in ORDERS {
