@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- decoder request names engine
+[ $# -gt 0 ] || set -- decoder request names engine ring
 host=$(rustc -vV | sed -n 's/^host: //p')
 flags=(--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module
   -Cllvm-args=-sanitizer-coverage-level=4

@@ -78,7 +78,7 @@ fn section(
             let (name, target) = (workload.name(), column.target);
             eprint!("{name}: {}, round {round} of {rounds} ...", target.name());
             let begun = Instant::now();
-            let daemon = target.start();
+            let daemon = target.start(workload.has_guests());
             processors.place(daemon.pid(), workload.takes_turns())?;
             match workload.run(&Run { target, daemon: &daemon, quick: options.quick }) {
                 Ok(outcome) => {

@@ -70,19 +70,31 @@ impl Conversation {
         paths: impl IntoIterator<Item = String>,
         value: &[u8],
     ) -> Result<(), Failure> {
-        let mut paths = paths.into_iter();
+        let writes = paths
+            .into_iter()
+            .map(|path| (MessageType::Write, [path.as_bytes(), b"\0", value].concat()));
+        self.ask_all(writes)
+    }
+
+    /// Asks for many things outside transactions, without waiting for each; a refusal is a
+    /// failure.
+    pub fn ask_all(
+        &mut self,
+        requests: impl IntoIterator<Item = (MessageType, Vec<u8>)>,
+    ) -> Result<(), Failure> {
+        let mut requests = requests.into_iter();
+        let mut asked = Vec::with_capacity(IN_FLIGHT);
         loop {
-            let mut asked = 0;
-            for path in paths.by_ref().take(IN_FLIGHT) {
-                self.put(MessageType::Write, 0, &[path.as_bytes(), b"\0", value])?;
-                asked += 1;
+            for (kind, payload) in requests.by_ref().take(IN_FLIGHT) {
+                self.put(kind, 0, &[&payload])?;
+                asked.push(kind);
             }
-            if asked == 0 {
+            if asked.is_empty() {
                 return Ok(());
             }
             self.send()?;
-            for _ in 0..asked {
-                self.reply(MessageType::Write)?;
+            for kind in asked.drain(..) {
+                self.reply(kind)?;
             }
         }
     }

@@ -1,8 +1,11 @@
 //! Why a run has no figures.
 
 use std::io;
+use std::time::Duration;
 
 use thiserror::Error;
+use xenstore_guests::AskError;
+use xenstore_host::ring::BadIndices;
 use xenstore_wire::{MessageType, Oversized};
 
 /// What went wrong between a load and a daemon.
@@ -32,6 +35,20 @@ pub enum Failure {
         kind: MessageType,
         /// What should have been there.
         expected: &'static str,
+    },
+    /// A guest's ring holds what makes no sense.
+    #[error("a ring's indices make no sense")]
+    Indices(#[from] BadIndices),
+    /// A guest that only sets something up was not answered as it should.
+    #[error(transparent)]
+    Guest(#[from] AskError),
+    /// The daemon does not go on.
+    #[error("expected {expected} within {patience:?}")]
+    Stuck {
+        /// What should have happened.
+        expected: &'static str,
+        /// How long it was waited for.
+        patience: Duration,
     },
     /// A file that the workload is made from does not say what it should.
     #[error("{0}")]

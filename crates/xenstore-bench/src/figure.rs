@@ -31,6 +31,7 @@ impl Unit {
             Self::Time if value < 1.0 => format!("{:.2} ms", value * 1e3),
             Self::Time => format!("{value:.2} s"),
             Self::Times => format!("{value:.2} x"),
+            Self::Percent if value < 10.0 => format!("{value:.3} %"),
             Self::Percent => format!("{value:.0} %"),
             Self::Bytes => format!("{:.1} MiB", value / 1_048_576.0),
         }
@@ -114,6 +115,8 @@ pub struct Goal {
 pub enum Bound {
     /// No more than this.
     AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
     /// Better than the best of the others by this factor.
     TimesBest(f64),
 }
@@ -122,6 +125,7 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost(most) => write!(f, "at most {most}"),
+            Self::AtLeast(least) => write!(f, "at least {least}"),
             Self::TimesBest(factor) => write!(f, "at least {factor} x the best of the others"),
         }
     }

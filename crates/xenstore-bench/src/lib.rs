@@ -12,6 +12,9 @@
 //! | [`load`] | many clients at once, in one thread |
 //! | [`script`], [`transactor`], [`crowd`] | clients that do transactions |
 //! | [`conversation`] | one client, one request after the other |
+//! | [`world`], [`guest_load`] | guests on a simulated host, and all of them asking |
+//! | [`throughput`] | what they get, and at what cost |
+//! | [`flood`] | guests that do harm |
 //! | [`processors`] | who runs where |
 //! | [`measure`], [`figure`] | times, processor and memory; what a run came to |
 //! | [`campaign`], [`report`] | all rounds, and the table made of them |
@@ -24,6 +27,8 @@ pub mod conversation;
 pub mod crowd;
 pub mod failure;
 pub mod figure;
+pub mod flood;
+pub mod guest_load;
 pub mod load;
 pub mod measure;
 pub mod options;
@@ -31,6 +36,8 @@ pub mod processors;
 pub mod report;
 pub mod script;
 pub mod target;
+pub mod throughput;
 pub mod transactor;
 pub mod workload;
 pub mod workloads;
+pub mod world;

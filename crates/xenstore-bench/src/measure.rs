@@ -92,6 +92,25 @@ impl Process {
         processor_time(&stat).ok_or_else(|| io::Error::other("/proc/PID/stat without times"))
     }
 
+    /// Processor time it has used, to the nanosecond: for what takes only milliseconds. Of
+    /// its first thread, which in the daemons is the only one that works.
+    pub fn exact_time(self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/schedstat", self.pid))?;
+        let nanoseconds = stat.split(' ').next().and_then(|number| number.parse().ok());
+        let missing = || io::Error::other("/proc/PID/schedstat without a time");
+        nanoseconds.map(Duration::from_nanos).ok_or_else(missing)
+    }
+
+    /// How often it has called the kernel to read or to write. Waiting is not among it, nor
+    /// what it does to sockets.
+    pub fn reads_and_writes(self) -> io::Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid))?;
+        let count = |name| io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let sum =
+            count("syscr:").zip(count("syscw:")).map(|(read, written): (u64, u64)| read + written);
+        sum.ok_or_else(|| io::Error::other("/proc/PID/io without counts"))
+    }
+
     /// Bytes of memory it holds.
     pub fn resident_bytes(self) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;

@@ -100,6 +100,10 @@ impl Section {
                 let value = self.own()?.value(&figure.name)?;
                 (value <= most, figure.unit.show(value))
             }
+            Bound::AtLeast(least) => {
+                let value = self.own()?.value(&figure.name)?;
+                (value >= least, figure.unit.show(value))
+            }
             Bound::TimesBest(factor) => {
                 let ratio = self.ratio(figure)?;
                 (ratio >= factor, Unit::Times.show(ratio))

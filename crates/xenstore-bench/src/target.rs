@@ -29,12 +29,16 @@ impl Target {
         }
     }
 
-    /// Starts one with an empty store.
-    pub fn start(self) -> Daemon {
-        match self {
-            Self::Rxenstored => Daemon::rxenstored(),
-            Self::C => Daemon::c(),
-            Self::Oxenstored => Daemon::ocaml(),
+    /// Starts one with an empty store; if it is to serve guests, on a simulated host of its
+    /// own that has none yet.
+    pub fn start(self, on_host: bool) -> Daemon {
+        match (self, on_host) {
+            (Self::Rxenstored, false) => Daemon::rxenstored(),
+            (Self::Rxenstored, true) => Daemon::rxenstored_on_host(&[]),
+            (Self::C, false) => Daemon::c(),
+            (Self::C, true) => Daemon::c_on_host(),
+            (Self::Oxenstored, false) => Daemon::ocaml(),
+            (Self::Oxenstored, true) => Daemon::ocaml_on_host(),
         }
     }
 

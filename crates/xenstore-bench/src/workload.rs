@@ -31,6 +31,11 @@ pub trait Workload {
         false
     }
 
+    /// Whether there are guests on rings: then the daemon runs on a simulated host.
+    fn has_guests(&self) -> bool {
+        false
+    }
+
     /// What rxenstored should reach.
     fn goals(&self) -> &'static [Goal];
 

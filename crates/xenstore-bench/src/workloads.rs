@@ -7,17 +7,32 @@ use crate::workload::Workload;
 pub mod commit_cost;
 pub mod conflict;
 pub mod disjoint;
+pub mod guests_ask;
+pub mod guests_asleep;
+pub mod guests_death;
+pub mod guests_flood;
+pub mod guests_idle;
+pub mod guests_large;
 pub mod paper;
 pub mod vm_starts;
 
 /// Every workload, in the order in which they are run.
-pub fn all() -> [&'static dyn Workload; 5] {
+pub fn all() -> [&'static dyn Workload; 14] {
     [
         &paper::Paper,
         &vm_starts::VmStarts,
         &conflict::Conflict,
         &disjoint::Disjoint,
         &commit_cost::CommitCost,
+        &guests_ask::READ,
+        &guests_ask::WRITE,
+        &guests_ask::READ_MANY,
+        &guests_ask::WRITE_MANY,
+        &guests_idle::GuestsIdle,
+        &guests_large::GuestsLarge,
+        &guests_death::GuestsDeath,
+        &guests_asleep::GuestsAsleep,
+        &guests_flood::GuestsFlood,
     ]
 }
 
@@ -26,7 +41,7 @@ pub fn listing() -> String {
     let mut text = "Workloads:\n".to_owned();
     for workload in all() {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:<12} {}", workload.name(), workload.about());
+        let _ = writeln!(text, "  {:<14} {}", workload.name(), workload.about());
     }
     text
 }

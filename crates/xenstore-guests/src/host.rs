@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Release, SeqCst};
 use std::sync::atomic::fence;
 use std::time::Duration;
 
@@ -152,11 +152,30 @@ impl Host {
         if self.fired.is_empty() {
             self.listen(timeout)?;
         }
+        Ok(self.report())
+    }
+
+    /// As [`wait`](Self::wait), without waiting. Costs one system call.
+    pub fn notified(&mut self) -> io::Result<&[Domid]> {
+        self.board.take_notified(&mut self.fired)?;
+        Ok(self.report())
+    }
+
+    /// Has several guests say that the daemon should look at their rings: see
+    /// [`Guest::fire`]. One system call for a thousand of them.
+    pub fn fire(&self, domids: &[Domid]) -> io::Result<()> {
+        self.board.fire_from_all(domids)
+    }
+
+    /// Whose event channels fired; they can fire again.
+    fn report(&mut self) -> &[Domid] {
         self.reported.clear();
         for number in self.fired.drain(..) {
             self.reported.extend(answered(&self.board, number));
         }
-        Ok(&self.reported)
+        // Nothing of the rings is read before that is seen: else a notification could be lost.
+        fence(SeqCst);
+        &self.reported
     }
 
     /// As [`wait`](Self::wait), for one guest: what others are told stays for them. May return
@@ -169,6 +188,7 @@ impl Host {
         if self.fired.contains(&its) {
             self.fired.retain(|&number| number != its);
             answered(&self.board, its);
+            fence(SeqCst);
         }
         Ok(())
     }
@@ -195,12 +215,10 @@ impl Host {
     }
 }
 
-/// Whose event channel it is; it can fire again.
+/// Whose event channel it is; it can fire again. A [`fence`] has to follow.
 fn answered(board: &Board, number: u32) -> Option<Domid> {
     let domid = u16::try_from(number).ok().map(Domid::new)?;
-    board.domain(domid, DomainWord::EventOut)?.store(0, SeqCst);
-    // Nothing of the ring is read before that is seen: else a notification could be lost.
-    fence(SeqCst);
+    board.domain(domid, DomainWord::EventOut)?.store(0, Release);
     Some(domid)
 }
 

@@ -1,6 +1,6 @@
 //! Rings of a simulated host, seen from the guests' side.
 
-#![allow(clippy::unwrap_used, reason = "a test stops there")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops there")]
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;

@@ -274,13 +274,15 @@ fn xsa_326_transactions_that_look_at_everything() {
 /// A transaction sees the store as it was when it began. Ten for each of many guests, each
 /// begun a little later than the last, kept all the versions there had been in between.
 ///
-/// What old versions take is bounded for all guests together: the oldest let go of theirs.
+/// What old versions take is bounded for all guests together: who keeps most of them lets go
+/// of its oldest. The newest of each guest is kept.
 #[test]
 fn xsa_326_transactions_that_keep_old_versions() {
     const GUESTS: u16 = 6;
     const NODES: u32 = 700;
-    /// What may be kept of them, for all guests, and what of it is found late.
-    const KEPT: u64 = 64 * MIB;
+    /// What may be kept of them, for all guests, with what is found late, and what the
+    /// allocator keeps of those that were let go.
+    const KEPT: u64 = 120 * MIB;
     fn rewrite(world: &mut World, value: char) {
         let value = value.to_string().repeat(4000);
         for first in (0..NODES).step_by(100) {
@@ -311,6 +313,7 @@ fn xsa_326_transactions_that_keep_old_versions() {
         growth.is_at_most(KEPT + SLACK, world);
         let last = first_byte(world, &mut keepers[0].guest, 0);
         let mut kept = 0;
+        let transactions = open.len();
         for (at, (transaction, read)) in open.into_iter().enumerate() {
             let guest = &mut keepers[at % usize::from(GUESTS)].guest;
             let again = first_byte(world, guest, transaction);
@@ -321,10 +324,11 @@ fn xsa_326_transactions_that_keep_old_versions() {
             } else {
                 // It let go of its version, and so cannot commit.
                 assert_eq!((again, end), (last, refused("EAGAIN")), "transaction {at}");
-                assert_eq!(kept, 0, "the oldest let go first");
+                let newest = at + usize::from(GUESTS) >= transactions;
+                assert!(!newest, "transaction {at}, the newest of its guest, let go");
             }
         }
-        assert!((15..25).contains(&kept), "{kept} of {} versions kept", 10 * GUESTS);
+        assert!(kept < 25, "{kept} of {transactions} versions are more than there is room for");
     });
 }
 

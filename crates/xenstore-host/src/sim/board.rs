@@ -41,6 +41,9 @@ const HOST_WORDS: usize = 16;
 const DOMAIN_WORDS: usize = 8;
 const CONTROL_SIZE: usize = (HOST_WORDS + DOMAINS as usize * DOMAIN_WORDS) * 4;
 
+/// Bytes that are written to a FIFO whole or not at all.
+const PIPE_BUF: usize = 4096;
+
 /// Room for every domain to have fired at once, in bytes.
 const PIPE_SIZE: usize = 256 * 1024;
 
@@ -165,19 +168,10 @@ impl Board {
 
     /// Fires a port at the daemon, whose state is `event`.
     pub fn fire(&self, event: &AtomicU32, port: u32) -> io::Result<()> {
-        let step = |now| match now {
-            0 => Some(1),
-            1 => Some(2),
-            _ => None,
-        };
         // What the event tells of is there before its state is looked at: a port found fired
         // already is fired again only after that.
         fence(SeqCst);
-        match event.fetch_update(SeqCst, SeqCst, step) {
-            Ok(0) => (&self.events).write_all(&port.to_ne_bytes()),
-            // It is to be delivered when the daemon unmasks it.
-            Ok(_) | Err(_) => Ok(()),
-        }
+        if deliver(event) { (&self.events).write_all(&port.to_ne_bytes()) } else { Ok(()) }
     }
 
     /// Fires a domain's event channel at the daemon.
@@ -186,6 +180,25 @@ impl Board {
             Some(event) => self.fire(event, FIRST_PORT + u32::from(domid.get())),
             None => Ok(()),
         }
+    }
+
+    /// Fires the event channels of several domains at the daemon, in one system call for a
+    /// thousand of them.
+    pub fn fire_from_all(&self, domids: &[Domid]) -> io::Result<()> {
+        fence(SeqCst);
+        let mut words = [0; PIPE_BUF];
+        for some in domids.chunks(PIPE_BUF / size_of::<u32>()) {
+            let fired = some
+                .iter()
+                .filter(|&&domid| self.domain(domid, DomainWord::EventIn).is_some_and(deliver));
+            let mut length = 0;
+            for (domid, place) in fired.zip(words.as_chunks_mut().0) {
+                *place = (FIRST_PORT + u32::from(domid.get())).to_ne_bytes();
+                length += place.len();
+            }
+            (&self.events).write_all(words.get(..length).unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     /// Tells the daemon that some domain changed its state.
@@ -234,6 +247,17 @@ impl Board {
             Ok(_) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Has an event channel fire; whether its port is to be delivered. If it was delivered
+/// already, that is done when the daemon unmasks it.
+fn deliver(event: &AtomicU32) -> bool {
+    let step = |now| match now {
+        0 => Some(1),
+        1 => Some(2),
+        _ => None,
+    };
+    event.fetch_update(SeqCst, SeqCst, step) == Ok(0)
 }
 
 /// The domain whose event channel has that local port.
