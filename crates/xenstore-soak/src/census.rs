@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use xenstore_client::{Client, Store};
 use xenstore_model::accounts::known_lines;
+use xenstore_model::act::Machine;
+use xenstore_model::model::{Message, Model};
 use xenstore_model::request::{Asked, Command, Request};
+use xenstore_model::store as model;
 use xenstore_wire::Errno;
 
 use crate::failure::Failure;
@@ -26,8 +29,13 @@ struct Seen {
 /// # Errors
 ///
 /// They differ.
-pub fn compare(client: &mut Client, villages: &[Village]) -> Result<usize, Failure> {
+pub fn compare(client: &mut Client, villages: &mut [Village]) -> Result<usize, Failure> {
     let found = ask(client)?;
+    for village in villages.iter_mut() {
+        let is_as_found =
+            |(name, seen): (String, Seen)| is_shared(&name) || found.get(&name) == Some(&seen);
+        village.judge.narrow(|model| nodes(model.store()).all(is_as_found));
+    }
     let expected = expect(villages);
     let names = || found.keys().chain(expected.keys());
     for name in names() {
@@ -64,13 +72,18 @@ pub fn compare_accounts(client: &mut Client, villages: &mut [Village]) -> Result
         for (living, domids) in houses {
             for domid in domids {
                 let found = client.control("quota", &[&domid.to_string()]);
-                let expected = (living == Some(domid)).then(|| account(village, domid));
                 let found = match found {
                     Ok(account) => Some(known_lines(&format!("{account}\0"))),
                     Err(error) if error.errno() == Some(Errno::NoEnt) => None,
                     Err(error) => return Err(error.into()),
                 };
-                if found != expected {
+                let mut expected = Vec::new();
+                let agrees = village.judge.narrow(|model| {
+                    let its = (living == Some(domid)).then(|| account(model, domid));
+                    expected.push(its);
+                    expected.last() == Some(&found)
+                });
+                if !agrees {
                     let what = format!("account of {domid}: {found:?}, model {expected:?}");
                     return Err(village.explain(Failure::Disagreement(what)));
                 }
@@ -81,14 +94,24 @@ pub fn compare_accounts(client: &mut Client, villages: &mut [Village]) -> Result
     Ok(compared)
 }
 
-fn account(village: &mut Village, domid: u16) -> String {
+/// What `CONTROL quota` shows.
+fn account(model: &Model, domid: u16) -> String {
+    let mut model = model.clone();
     let request = Request::Control(Command::Account(domid));
-    let asked = Asked { client: HERALD, transaction: 0, request, protected: false };
-    village.judge.teach(&asked).map(|reply| reply.payload).unwrap_or_default()
+    model.answer(
+        &Asked { client: HERALD, transaction: 0, request, protected: false },
+        &mut Machine::new(),
+    );
+    let said = model.take_output().remove(&HERALD).unwrap_or_default();
+    let replies = said.into_iter().filter_map(|message| match message {
+        Message::Reply { payload, .. } => Some(payload),
+        Message::Event { .. } => None,
+    });
+    replies.collect()
 }
 
 fn is_shared(name: &str) -> bool {
-    name == "/" || SHARED.contains(&name)
+    ["/", "/tool", "/tool/xenstored"].contains(&name) || SHARED.contains(&name)
 }
 
 /// All nodes, asked one by one.
@@ -108,31 +131,30 @@ fn ask(client: &mut Client) -> Result<BTreeMap<String, Seen>, Failure> {
     Ok(found)
 }
 
+/// All nodes of a model.
+fn nodes(store: &model::Store) -> impl Iterator<Item = (String, Seen)> {
+    store.top_down("/").into_iter().filter_map(|name| {
+        let node = store.get(&name)?;
+        let children = store.list(&name).split_terminator('\0').map(str::to_owned).collect();
+        let value = node.value.escape_default().to_string();
+        Some((name, Seen { value, permissions: node.acl.texts().join(" "), children }))
+    })
+}
+
 /// All nodes that there are in some village.
 fn expect(villages: &[Village]) -> BTreeMap<String, Seen> {
     let mut expected: BTreeMap<String, Seen> = BTreeMap::new();
-    for village in villages {
-        let store = village.judge.model().store();
-        for name in store.top_down("/") {
-            let Some(node) = store.get(&name) else { continue };
-            let list = store.list(&name);
-            let children = list.split_terminator('\0').map(str::to_owned);
-            let seen = Seen {
-                value: node.value.escape_default().to_string(),
-                permissions: node.acl.texts().join(" "),
-                children: children.collect(),
-            };
-            match expected.get_mut(&name) {
-                // Known to several.
-                Some(other) => {
-                    for child in seen.children {
-                        if !other.children.contains(&child) {
-                            other.children.push(child);
-                        }
+    for (name, seen) in villages.iter().flat_map(|village| nodes(village.judge.model().store())) {
+        match expected.get_mut(&name) {
+            // Known to several.
+            Some(other) => {
+                for child in seen.children {
+                    if !other.children.contains(&child) {
+                        other.children.push(child);
                     }
                 }
-                None => drop(expected.insert(name, seen)),
             }
+            None => drop(expected.insert(name, seen)),
         }
     }
     expected

@@ -201,6 +201,16 @@ impl Judge {
         answers.last().flatten()
     }
 
+    /// Of several histories only those go on whose model fits what was found, if any does;
+    /// whether any does.
+    pub fn narrow(&mut self, mut fits: impl FnMut(&Model) -> bool) -> bool {
+        let fitting: Vec<bool> = self.candidates.iter().map(|it| fits(&it.model)).collect();
+        let any = fitting.contains(&true);
+        let mut left = fitting.into_iter();
+        self.candidates.retain(|_| !any || left.next().unwrap_or(true));
+        any
+    }
+
     /// What the herald is to be told of this village, and how often.
     pub fn announced(&self) -> &BTreeMap<String, u64> {
         &self.candidates[0].announced

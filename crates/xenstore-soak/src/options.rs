@@ -30,7 +30,7 @@ pub struct Options {
     pub pace: u64,
 
     /// Mean time from a guest's birth to its death
-    #[arg(long, value_name = "SECONDS", default_value_t = 20.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub lifetime: f64,
 
     /// The longest that a good client may wait for one request. A protected transaction of a

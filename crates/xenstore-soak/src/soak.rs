@@ -130,7 +130,7 @@ fn check_memory(before: &Vitals, after: &Vitals) -> Result<(), Failure> {
 
 /// Compares all there is with what the models say.
 fn compare(client: &mut Client, soak: &mut Rounds) -> Result<Compared, Failure> {
-    let nodes = census::compare(client, &soak.villages)?;
+    let nodes = census::compare(client, &mut soak.villages)?;
     let accounts = census::compare_accounts(client, &mut soak.villages)?;
     // What the herald is due was on its way before these were answered.
     soak.herald.receive()?;

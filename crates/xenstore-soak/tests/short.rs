@@ -29,7 +29,7 @@ fn good_guests_do_not_notice_hostile_ones() {
     };
     println!("SOAK_SEED={seed}");
     // What takes how long is not the question here.
-    let options = "--minutes 0.2 --good 24 --hostile 9 --lifetime 2 --longest-wait 60";
+    let options = "--minutes 0.2 --good 24 --hostile 17 --lifetime 2 --longest-wait 60";
     let options = ["xenstore-soak"].into_iter().chain(options.split(' '));
     let options = Options::parse_from(options);
     let outcome = soak::run(&options, seed, |line| println!("{line}"));
