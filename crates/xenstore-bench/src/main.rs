@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use xenstore_bench::options::Options;
-use xenstore_bench::target::{self, Target};
+use xenstore_bench::target::Target;
 use xenstore_bench::{campaign, report};
+use xenstore_oracle::daemon::build_rxenstored;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         eprintln!("WARNING: {line}");
     }
     if targets.contains(&Target::Rxenstored)
-        && let Err(error) = target::build_rxenstored()
+        && let Err(error) = build_rxenstored()
     {
         eprintln!("xenstore-bench: {error}");
         return ExitCode::FAILURE;

@@ -1,8 +1,6 @@
 //! The daemons that are measured, and which of them are here.
 
-use std::env;
 use std::path::Path;
-use std::process::Command;
 
 use clap::ValueEnum;
 use xenstore_oracle::daemon::{DEBIAN_BIN, Daemon, PACKAGES};
@@ -68,24 +66,5 @@ impl Target {
         }
         let root = rustix::process::geteuid().is_root();
         (!root).then(|| "its mount namespace takes root".to_owned())
-    }
-}
-
-/// Under `cargo run`, builds rxenstored the way this program was built, so that what is
-/// measured is what the sources say. By itself the program takes the one beside it.
-pub fn build_rxenstored() -> Result<(), String> {
-    let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
-    if env::var_os("RXENSTORED").is_some() {
-        return Ok(());
-    }
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "rxenstored"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    match build.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("rxenstored cannot be built: {status}")),
-        Err(error) => Err(format!("rxenstored cannot be built: {error}")),
     }
 }

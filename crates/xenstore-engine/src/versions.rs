@@ -12,14 +12,17 @@
 //! guests with many.
 //!
 //! How much is kept is found out by comparing each version with the next, which costs what
-//! was changed between them. That is done when so much was replaced since it was last done
-//! that the bound could have been passed.
+//! was changed between them. That is done each time a part of what may be kept was replaced.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::engine::Engine;
 use crate::ids::ConnectionId;
 use crate::outside::Daemon;
+
+/// How often it is looked while as much is replaced as may be kept: so what is kept can be a
+/// quarter more for a moment.
+const LOOKS: u64 = 4;
 
 /// From when on a transaction keeps the store, and which it is.
 type Pin = (u64, ConnectionId, u32);
@@ -39,7 +42,7 @@ pub struct Versions {
 impl Versions {
     /// With a bound on what may be kept, in bytes.
     pub fn new(most: u64) -> Self {
-        Self { replaced: 0, next_look: most, pins: BTreeSet::new(), most }
+        Self { replaced: 0, next_look: most / LOOKS, pins: BTreeSet::new(), most }
     }
 
     /// Takes note that so many bytes were replaced. They are counted only while somebody
@@ -110,7 +113,7 @@ impl Engine {
                 self.cast_off(pin, daemon);
             }
         }
-        self.versions.next_look = self.versions.replaced + most;
+        self.versions.next_look = self.versions.replaced + most / LOOKS;
     }
 
     fn cast_off(&mut self, (since, id, number): Pin, daemon: &mut dyn Daemon) {

@@ -211,6 +211,25 @@ pub fn rxenstored_program() -> PathBuf {
     program
 }
 
+/// Under `cargo run`, builds rxenstored the way this program was built, so that what
+/// runs is what the sources say. By itself the program takes the one beside it.
+pub fn build_rxenstored() -> Result<(), String> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    if std::env::var_os("RXENSTORED").is_some() {
+        return Ok(());
+    }
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "rxenstored"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    match build.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("rxenstored cannot be built: {status}")),
+        Err(error) => Err(format!("rxenstored cannot be built: {error}")),
+    }
+}
+
 /// Fails, saying how to get them, if files of Debian's packages are missing.
 pub fn require(files: &[&str]) {
     for file in files {

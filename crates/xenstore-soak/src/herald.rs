@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use xenstore_model::model::Message;
 
 use crate::failure::Failure;
+use crate::foundation;
 use crate::line::Line;
 use crate::town::Town;
-use crate::village::{Village, foundations};
+use crate::village::Village;
 
 /// The herald.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl Herald {
     /// Connects it, and has it write what is to be there before anybody comes.
     pub fn new(town: &Town) -> Result<Self, Failure> {
         let mut line = town.connect_herald()?;
-        for request in foundations() {
+        for request in foundation::requests() {
             line.queue(0, &request)?;
         }
         line.flush()?;

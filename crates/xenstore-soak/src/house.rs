@@ -283,9 +283,9 @@ impl Village {
     }
 
     /// Whether a guest's ring was to begin anew; if it did, the guest goes on.
-    pub(crate) fn finish_reconnection(&mut self, number: usize) -> Result<bool, Failure> {
+    pub(crate) fn finish_reconnection(&mut self, number: usize) -> bool {
         let House { guest, reconnecting, .. } = &mut self.houses[number];
-        let Some(actor) = guest.as_mut().filter(|_| *reconnecting) else { return Ok(false) };
+        let Some(actor) = guest.as_mut().filter(|_| *reconnecting) else { return false };
         if let Line::Ring(ring) = &actor.line
             && ring.page().field(Field::Connection) == 0
         {
@@ -294,6 +294,6 @@ impl Village {
             *reconnecting = false;
             self.judge.reconnect(actor.client);
         }
-        Ok(true)
+        true
     }
 }

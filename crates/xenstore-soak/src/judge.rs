@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::feed::{Event, Feed, Heard};
 
 /// How late an event may be.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The first client of every model hears of all domains that come and go. It is the same for
 /// all models, so what it is told is only counted.

@@ -14,12 +14,13 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`soak`] | all of it, from start to end |
-//! | [`village`], [`house`] | a part of the store that nobody else touches; one guest after another |
+//! | [`soak`], [`rounds`] | all of it, from start to end |
+//! | [`village`], [`plans`], [`house`] | a part of the store that nobody else touches; one guest after another |
 //! | [`actor`], [`line`](mod@line) | a good client, its connection |
 //! | [`libxl`], [`habits`] | what toolstacks and good guests ask |
 //! | [`hostile`] | what hostile guests do |
 //! | [`judge`], [`feed`] | whether replies and events are those of the model |
+//! | [`foundation`] | what is there before them |
 //! | [`census`], [`herald`] | whether the whole store is, and what is said of all domains |
 //! | [`town`] | what all share: host, socket, counts |
 //! | [`tally`], [`vitals`], [`log_lines`], [`report`] | figures |
@@ -34,6 +35,7 @@ pub mod actor;
 pub mod census;
 pub mod failure;
 pub mod feed;
+pub mod foundation;
 pub mod habits;
 pub mod herald;
 pub mod hostile;
@@ -43,7 +45,9 @@ pub mod libxl;
 pub mod line;
 pub mod log_lines;
 pub mod options;
+pub mod plans;
 pub mod report;
+pub mod rounds;
 pub mod soak;
 pub mod tally;
 pub mod town;

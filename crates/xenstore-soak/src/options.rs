@@ -33,6 +33,12 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 20.0)]
     pub lifetime: f64,
 
+    /// The longest that a good client may wait for one request. A protected transaction of a
+    /// guest and one of a toolstack can be in the way, 500 ms each; the rest is for a busy
+    /// machine. Who lost a transaction may wait 15 times as long for its turn
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    pub longest_wait: f64,
+
     /// Where to write the report, in Markdown; without, it is printed
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -47,6 +53,17 @@ impl Options {
     /// The mean time from one thing done to the next.
     pub fn pace(&self) -> Duration {
         Duration::from_millis(self.pace)
+    }
+
+    /// The longest that a good client may wait for one request.
+    pub fn longest_wait(&self) -> Duration {
+        Duration::from_secs_f64(self.longest_wait.max(0.0))
+    }
+
+    /// The longest that who lost a transaction may wait for its turn to begin the next: others
+    /// that lost come before it, and may take a second each (docs/transactions.md).
+    pub fn longest_turn(&self) -> Duration {
+        self.longest_wait() * 15
     }
 
     /// The mean time from birth to death.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::log_lines;
 use crate::options::Options;
-use crate::soak::{LONGEST, LONGEST_FOR_A_TURN, Outcome};
+use crate::rounds::Sample;
+use crate::soak::Outcome;
 use crate::tally::{Tally, Waits, Who};
 use crate::vitals::{self, Vitals};
 
@@ -28,7 +29,7 @@ pub fn text(options: &Options, outcome: &Outcome, ended: Duration) -> String {
     let parts = [
         introduction(options, outcome, ended),
         agreement(outcome),
-        waiting(outcome),
+        waiting(options, outcome),
         memory(outcome),
         lives(&outcome.tally),
         answers(&outcome.tally),
@@ -102,7 +103,7 @@ fn agreement(outcome: &Outcome) -> String {
     )
 }
 
-fn waiting(outcome: &Outcome) -> String {
+fn waiting(options: &Options, outcome: &Outcome) -> String {
     let mut text = format!(
         "## Waiting times\n\n\
          From a request's way into ring or socket to the taking of its reply, by a program that\n\
@@ -111,8 +112,8 @@ fn waiting(outcome: &Outcome) -> String {
          have it wait ([transactions.md](transactions.md)). Who lost a transaction waits for\n\
          its turn to begin the next, behind others that lost before: {} s at most.\n\n\
          | | requests | half | 99 % | 99.9 % | longest |\n|---|---:|---:|---:|---:|---:|\n",
-        LONGEST.as_secs(),
-        LONGEST_FOR_A_TURN.as_secs()
+        options.longest_wait,
+        options.longest_turn().as_secs()
     );
     let Tally { waits, turns, tries, .. } = &outcome.tally;
     for (what, waits) in [("", waits), (", after a transaction was lost", turns)] {
@@ -161,7 +162,7 @@ fn memory(outcome: &Outcome) -> String {
                     | | memory (`VmRSS`) | files |\n|---|---:|---:|\n"
         .to_owned();
     let row = |what: &str, bytes: u64, files: usize| {
-        format!("| {what} | {:.1} MiB | {files} |\n", bytes as f64 / f64::from(1 << 20))
+        format!("| {what} | {} | {files} |\n", mebibytes(bytes))
     };
     let vitals = |what: &str, vitals: &Vitals| row(what, vitals.resident, vitals.files);
     text += &vitals("without guests", at_start);
@@ -169,18 +170,29 @@ fn memory(outcome: &Outcome) -> String {
     text += &row("the most of all samples, one each second", highest, most);
     text += &vitals("at the end, all guests still there", at_end);
     text += &vitals("after all were destroyed", after);
+    text += &numbers(samples);
     text += "\nEvery tenth of the time, memory and guests that ran:\n\n\
              | s | memory | good | hostile |\n|---:|---:|---:|---:|\n";
     for sample in samples.chunks(samples.len().div_ceil(10).max(1)).filter_map(<[_]>::last) {
         let seconds = sample.vitals.at.duration_since(at_start.at).as_secs();
-        let resident = sample.vitals.resident as f64 / f64::from(1 << 20);
-        let _ = writeln!(
-            text,
-            "| {seconds} | {resident:.1} MiB | {} | {} |",
-            sample.good, sample.hostile
-        );
+        let resident = mebibytes(sample.vitals.resident);
+        let _ = writeln!(text, "| {seconds} | {resident} | {} | {} |", sample.good, sample.hostile);
     }
     text
+}
+
+/// How many guests ran from when the first were all there.
+fn numbers(samples: &[Sample]) -> String {
+    // In the first seconds they come, and at the end they go.
+    let seconds = samples.len();
+    let settled = samples.get(seconds.min(10)..seconds.saturating_sub(10)).unwrap_or_default();
+    let of = |count: fn(&Sample) -> usize| {
+        let counts = settled.iter().map(count);
+        let mean = counts.clone().sum::<usize>() / settled.len().max(1);
+        format!("{mean} in the mean, {} at the least", counts.min().unwrap_or(0))
+    };
+    let (good, hostile) = (of(|sample| sample.good), of(|sample| sample.hostile));
+    format!("\nGood guests that ran: {good}. Hostile ones: {hostile}.\n")
 }
 
 fn lives(tally: &Tally) -> String {
@@ -240,8 +252,14 @@ fn name(who: Who) -> &'static str {
 fn time(time: Duration) -> String {
     match time.as_micros() {
         micros @ 0..1000 => format!("{micros} µs"),
-        micros => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => format!("{:.1} ms", time.as_secs_f64() * 1e3),
     }
+}
+
+/// Bytes in 2^20, to a tenth.
+pub fn mebibytes(bytes: u64) -> String {
+    let tenths = (bytes * 10) >> 20;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 /// A number with a comma for each thousand.
@@ -249,7 +267,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -11,19 +11,18 @@ use std::time::{Duration, Instant};
 use xenstore_model::model::Message;
 use xenstore_model::operation::Action;
 use xenstore_model::random::Random;
-use xenstore_model::request::{Asked, Request};
+use xenstore_model::request::Request;
 
 use crate::actor::{Actor, Deed, Step};
 use crate::failure::Failure;
 use crate::feed::{Event, Heard};
-use crate::habits::{self, Circumstances};
+use crate::foundation;
 use crate::house::{House, Part, Phase};
 use crate::judge::{Judge, Reply};
-use crate::libxl::SHARED;
 use crate::town::Town;
 
 /// After so long without an answer others need not wait for who may have to wait for them.
-const HELD: Duration = Duration::from_millis(20);
+const HELD: Duration = Duration::from_millis(10);
 
 /// So many clients of a village wait for an answer at a time, at most: what they could
 /// have been told multiplies.
@@ -44,7 +43,7 @@ pub struct Village {
     pub(crate) judge: Judge,
     pub(crate) houses: Vec<House>,
     /// The mean time from one thing done without need to the next.
-    pace: Duration,
+    pub(crate) pace: Duration,
     /// Nothing is done without need until then.
     pub(crate) rest_until: Instant,
     history: VecDeque<String>,
@@ -65,7 +64,7 @@ impl Village {
     /// One with these houses.
     pub fn new(number: usize, seed: u64, houses: Vec<House>, pace: Duration) -> Self {
         let mut judge = Judge::new();
-        prepare(&mut judge);
+        foundation::teach(&mut judge);
         let many = u32::try_from(houses.len()).unwrap_or(1).max(1);
         Self {
             number,
@@ -150,7 +149,7 @@ impl Village {
     fn choose(&mut self, ready: &[Part]) -> usize {
         let is_inside = |part: &Part| self.actor(*part).is_some_and(Actor::is_inside);
         let inside: Vec<_> = (0..ready.len()).filter(|&it| is_inside(&ready[it])).collect();
-        if inside.is_empty() || self.random.chance(30) {
+        if inside.is_empty() || self.random.chance(20) {
             return self.random.below(ready.len());
         }
         inside[self.random.below(inside.len())]
@@ -160,15 +159,6 @@ impl Village {
     fn is_anybody_protected(&self) -> bool {
         let actors = self.parts().filter_map(|part| self.actor(part));
         { actors }.any(|actor| !actor.is_waiting() && actor.is_protected())
-    }
-
-    fn begin_lives(&mut self, mood: Mood, town: &mut Town, now: Instant) -> Result<(), Failure> {
-        for number in 0..self.houses.len() {
-            if self.houses[number].is_due(now) && mood == Mood::Live {
-                self.move_in(number, town)?;
-            }
-        }
-        Ok(())
     }
 
     /// Whether somebody can do what is next.
@@ -190,84 +180,9 @@ impl Village {
         }
     }
 
-    /// Gives those something to do who have nothing to do; when it is time for more.
-    fn fill_scripts(&mut self, mood: Mood, town: &mut Town, now: Instant) -> Instant {
-        let mut next = now + Duration::from_secs(1);
-        for part in self.parts() {
-            let house = &self.houses[part.house];
-            let Some(actor) = self.actor(part) else { continue };
-            let idle = actor.script.is_empty() && !actor.frozen && !actor.is_waiting();
-            let Phase::Living { until } = house.phase else { continue };
-            if !idle || mood == Mood::Rest {
-                continue;
-            }
-            if !part.is_guest && (now >= until || mood == Mood::Leave) {
-                self.begin_to_die(part.house, town);
-                continue;
-            }
-            let is_wild = house.hostile.is_some();
-            if is_wild || mood != Mood::Live {
-                continue;
-            }
-            if now < self.rest_until {
-                next = next.min(self.rest_until);
-                continue;
-            }
-            if self.random.chance(3) {
-                self.begin_contest(house.domain.domid, now);
-                continue;
-            }
-            let house = &self.houses[part.house];
-            let neighbours = self.domids();
-            let here = Circumstances { domain: house.domain, neighbours: &neighbours };
-            // One of them, then it is quiet for a while.
-            if self.random.chance(50) {
-                continue;
-            }
-            let steps = match part.is_guest {
-                true => habits::guests_next(&mut self.random, &here),
-                false => habits::toolstacks_next(&mut self.random, &here),
-            };
-            self.rest(now);
-            if let Some(actor) = self.actor_mut(part) {
-                actor.script.extend(steps);
-            }
-        }
-        next
-    }
-
-    fn rest(&mut self, now: Instant) {
-        let micros = usize::try_from(self.pace.as_micros() * 2).unwrap_or(1).max(1);
-        self.rest_until = now + Duration::from_micros(self.random.below(micros) as u64);
-    }
-
-    /// Everybody who has nothing else to do wants something of the same nodes.
-    fn begin_contest(&mut self, domid: u16, now: Instant) {
-        for part in self.parts() {
-            let lives = matches!(self.houses[part.house].phase, Phase::Living { .. });
-            let idle = |actor: &Actor| actor.script.is_empty() && !actor.frozen;
-            if lives && self.actor(part).is_some_and(idle) {
-                let steps = [0; 2].map(|_| habits::contest(&mut self.random, domid));
-                self.actor_mut(part).iter_mut().for_each(|it| it.script.extend(steps.clone()));
-            }
-        }
-        self.rest(now);
-    }
-
     /// The numbers that its domains have, or had last.
     pub(crate) fn domids(&self) -> Vec<u16> {
         self.houses.iter().map(|house| house.domain.domid).collect()
-    }
-
-    fn begin_to_die(&mut self, number: usize, town: &mut Town) {
-        let House { domain, hostile, .. } = &self.houses[number];
-        let (fate, steps) = habits::death(&mut self.random, *domain);
-        town.tally.fate(if hostile.is_some() { "hostile guests destroyed" } else { fate });
-        let house = &mut self.houses[number];
-        house.phase = Phase::Dying;
-        if let Some(toolstack) = &mut house.toolstack {
-            toolstack.script.extend(steps);
-        }
     }
 
     /// A client's connection has something for it.
@@ -277,7 +192,7 @@ impl Village {
 
     fn take_messages(&mut self, part: Part, town: &mut Town) -> Result<(), Failure> {
         let now = Instant::now();
-        if part.is_guest && self.finish_reconnection(part.house)? {
+        if part.is_guest && self.finish_reconnection(part.house) {
             return Ok(());
         }
         let Some(actor) = self.actor_mut(part) else { return Ok(()) };
@@ -355,17 +270,17 @@ impl Village {
     }
 
     /// The clients there can be.
-    fn parts(&self) -> impl Iterator<Item = Part> + use<> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + use<> {
         let houses = 0..self.houses.len();
         houses.flat_map(|house| [false, true].map(|is_guest| Part { house, is_guest }))
     }
 
-    fn actor(&self, part: Part) -> Option<&Actor> {
+    pub(crate) fn actor(&self, part: Part) -> Option<&Actor> {
         let House { toolstack, guest, .. } = &self.houses[part.house];
         if part.is_guest { guest.as_ref() } else { toolstack.as_ref() }
     }
 
-    fn actor_mut(&mut self, part: Part) -> Option<&mut Actor> {
+    pub(crate) fn actor_mut(&mut self, part: Part) -> Option<&mut Actor> {
         let House { toolstack, guest, .. } = &mut self.houses[part.house];
         if part.is_guest { guest.as_mut() } else { toolstack.as_mut() }
     }
@@ -387,30 +302,4 @@ impl Village {
         let history: Vec<_> = self.history.iter().map(String::as_str).collect();
         Failure::Somewhere { place, history: history.join("\n"), source: Box::new(failure) }
     }
-}
-
-/// What was in the store before anybody came, and who listens to what becomes of domains.
-fn prepare(judge: &mut Judge) {
-    let client = judge.connect();
-    for request in foundations() {
-        judge.teach(&Asked { client, transaction: 0, request, protected: false });
-    }
-}
-
-/// The last of what the herald asks for.
-pub const FOUNDATION: &str = "/local/pool/0/name";
-
-/// What the herald asks: it is the first client of all, and of every model.
-pub fn foundations() -> Vec<Request> {
-    let mut requests: Vec<_> =
-        SHARED.map(|path| Request::Node(path.to_owned(), Action::Mkdir)).into();
-    for (path, value) in [("/local/domain/0/name", "Domain-0"), ("/tool/secret", "s3")] {
-        requests.push(Request::Node(path.to_owned(), Action::Write(value.to_owned())));
-    }
-    for name in ["@introduceDomain", "@releaseDomain"] {
-        requests.push(Request::Watch(name.to_owned(), "herald".to_owned(), None));
-    }
-    let last = Action::Write("Pool-0".to_owned());
-    requests.push(Request::Node(FOUNDATION.to_owned(), last));
-    requests
 }
