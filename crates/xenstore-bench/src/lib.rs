@@ -4,6 +4,12 @@
 //! right after the other on the same machine, so that figures can be compared within one
 //! run of this program. Between runs and between machines they cannot.
 //!
+//! Clients on sockets (`paper` to `commit-cost`) are served by one thread over epoll. Guests
+//! (`guests-...`) are simulated ones on the rings of a simulated host, on which all three
+//! daemons run alike. Daemon and load have a processor each, but where they only wait for each
+//! other. A daemon's processor time is what to look at first: it is exact to the nanosecond
+//! for guests, and says the same on a machine that others use too.
+//!
 //! | module | what |
 //! |---|---|
 //! | [`options`] | the command line |

@@ -42,6 +42,15 @@ impl Target {
         }
     }
 
+    /// The most guests it takes in within seconds, rather than minutes: what a guest costs the
+    /// C daemon grows with their number.
+    pub fn most_guests(self) -> u16 {
+        match self {
+            Self::C => 1_000,
+            Self::Rxenstored | Self::Oxenstored => 10_000,
+        }
+    }
+
     /// Why it cannot be measured here, if so.
     pub fn missing(self) -> Option<String> {
         let program = match self {

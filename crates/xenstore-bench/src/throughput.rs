@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use xenstore_guests::Host;
 use xenstore_host::sim::Tally;
-use xenstore_oracle::daemon::Daemon;
 
 use crate::crowd::to_f64;
 use crate::failure::Failure;
@@ -18,7 +17,7 @@ pub const OPERATIONS: &str = "operations";
 /// How many times the daemon fired a guest's event channel, for each request.
 pub const NOTIFICATIONS: &str = "notifications per operation";
 /// What the guest that got least has of what the guest that got most has.
-pub const SHARE: &str = "least / most of a guest, percent";
+pub const SHARE: &str = "guest that got least / most";
 
 /// What a load came to.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +30,10 @@ pub struct Throughput {
 }
 
 impl Throughput {
-    /// Lets guests ask for some time, each with so many requests on their way.
+    /// Lets guests of the daemon with this process id ask for some time, each with so many
+    /// requests on their way.
     pub fn of(
-        daemon: &Daemon,
+        daemon: u32,
         host: &mut Host,
         players: &mut [Player],
         depth: u32,
@@ -41,7 +41,7 @@ impl Throughput {
     ) -> Result<Self, Failure> {
         // The first requests find cold memory.
         GuestLoad::new(host, players).run(depth, time / 10)?;
-        let process = Process::new(daemon.pid());
+        let process = Process::new(daemon);
         let notified = |host: &Host| host.board().tally(Tally::Notified).load(Relaxed);
         let before = (process.exact_time()?, process.reads_and_writes()?, notified(host));
         let answered = GuestLoad::new(host, players).run(depth, time)?;

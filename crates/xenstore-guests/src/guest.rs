@@ -217,6 +217,39 @@ mod tests {
     }
 
     #[test]
+    fn many_fire_at_once_and_each_is_delivered_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut machine = Simulated::open(directory.path()).unwrap();
+        let mut host = Host::open(directory.path()).unwrap();
+        let domids: Vec<_> = (1..=1500).map(Domid::new).collect();
+        for &domid in &domids {
+            host.create(domid).unwrap();
+            machine.bind(domid, 5).unwrap();
+        }
+        let all_fired = |machine: &mut Simulated| {
+            let mut ports = Vec::new();
+            loop {
+                let before = ports.len();
+                machine.fired(&mut ports).unwrap();
+                if ports.len() == before {
+                    return ports;
+                }
+            }
+        };
+        let expected: Vec<_> = (1..=1500).map(|number| Port(FIRST_PORT + number)).collect();
+        host.fire(&domids).unwrap();
+        host.fire(&domids).unwrap();
+        assert_eq!(all_fired(&mut machine), expected);
+        assert_eq!(all_fired(&mut machine), []);
+        machine.unmask(&expected).unwrap();
+        assert_eq!(all_fired(&mut machine), expected, "they fired again when they were masked");
+
+        machine.notify(Port(FIRST_PORT + 7)).unwrap();
+        assert_eq!(host.notified().unwrap(), [Domid::new(7)]);
+        assert_eq!(host.notified().unwrap(), []);
+    }
+
+    #[test]
     fn a_domid_used_again_is_another_domain() {
         let directory = tempfile::tempdir().unwrap();
         let (mut machine, host, guest) = world(&directory);

@@ -91,7 +91,8 @@ impl Workload for GuestsAsk {
         let mut players: Vec<_> =
             guests.into_iter().map(|guest| Player::new(guest, self.ask)).collect();
         let time = Duration::from_millis(if run.quick { 300 } else { 3_000 });
-        let load = Throughput::of(run.daemon, &mut world.host, &mut players, self.depth, time)?;
+        let load =
+            Throughput::of(run.daemon.pid(), &mut world.host, &mut players, self.depth, time)?;
         let mut outcome = Outcome::default();
         load.tell(&mut outcome);
         Ok(outcome)

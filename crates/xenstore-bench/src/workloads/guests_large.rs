@@ -10,14 +10,13 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::figure::{Better, Bound, Goal, Outcome, Unit};
 use crate::guest_load::{Ask, Player};
-use crate::target::Target;
 use crate::throughput::Throughput;
 use crate::workload::{Run, Workload};
 use crate::world::World;
 
 const SMALL: u16 = 100;
 const LARGE: u16 = 10_000;
-const QUICK_LARGE: u16 = 1_000;
+const QUICK_LARGE: u16 = 300;
 
 /// Nodes of a guest.
 const NODES: u32 = 50;
@@ -51,12 +50,12 @@ impl Workload for GuestsLarge {
 
     fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure> {
         let large = if run.quick { QUICK_LARGE } else { LARGE };
-        let large = large.min(largest(run.target));
+        let large = large.min(run.target.most_guests());
         let time = Duration::from_millis(if run.quick { 100 } else { 1_000 });
         let nodes: Vec<_> = (0..NODES).map(|node| format!("data/{node}")).collect();
         let mut outcome = Outcome::default();
         if large < LARGE && !run.quick {
-            outcome.notes.push(format!("no more than {large} guests: filling takes minutes"));
+            outcome.notes.push(format!("no more than {large} guests: introducing takes minutes"));
         }
         let mut world = World::of(run.daemon)?;
         let mut players = Vec::new();
@@ -68,10 +67,10 @@ impl Workload for GuestsLarge {
             for ask in [Ask::Read(NODE), Ask::Write(NODE)] {
                 let count = usize::from(asking).min(players.len());
                 let (asking, _) = players.split_at_mut(count);
-                for player in asking.iter_mut() {
+                for player in &mut *asking {
                     player.wants(ask);
                 }
-                let load = Throughput::of(run.daemon, &mut world.host, asking, 1, time)?;
+                let load = Throughput::of(run.daemon.pid(), &mut world.host, asking, 1, time)?;
                 sum += load.processor_time();
             }
             costs.push((format!("read and write, {guests} guests, {asking} ask"), sum));
@@ -85,13 +84,5 @@ impl Workload for GuestsLarge {
             outcome.add(GROWTH_ALL, Unit::Times, Better::Low, all / small);
         }
         Ok(outcome)
-    }
-}
-
-/// The most guests for whom a daemon takes nodes in seconds, rather than minutes.
-fn largest(target: Target) -> u16 {
-    match target {
-        Target::C => 2_000,
-        Target::Rxenstored | Target::Oxenstored => LARGE,
     }
 }
