@@ -3,7 +3,7 @@
 //! The load must not be what is measured. It looks only at rings whose event channel fired,
 //! takes what there is of those in one go, and fires for all that asked again in one system
 //! call. It does not sleep: a daemon that has to wake it for each reply would be measured with
-//! the time that takes. When few channels have fired it lets [`PAUSE`] go by, so that it does
+//! the time that takes. When few channels have fired it lets `PAUSE` go by, so that it does
 //! not get in the way of the daemon at the pipe. How much of the time it waited is among the
 //! figures; as long as that is much, a faster load would change nothing.
 //!

@@ -86,6 +86,11 @@ impl Feed {
         self.due.iter().all(|due| self.may_be_missing(due))
     }
 
+    /// The client could not take anything until now: nothing is late.
+    pub fn excuse(&mut self, now: Instant) {
+        self.due.iter_mut().for_each(|due| due.known = now);
+    }
+
     /// An event that should have come long ago.
     pub fn overdue(&self, now: Instant, patience: Duration) -> Option<&Event> {
         let late = |due: &&Due| now.duration_since(due.known) > patience;
@@ -147,5 +152,9 @@ mod tests {
         assert_eq!(feed.overdue(at(3), patience), Some(&event("a")));
         assert!(hears(&mut feed, start, &[("a", 3)]));
         assert_eq!(feed.overdue(at(8), patience), Some(&event("a")));
+        // Who is shut down, and still due the news of it, takes nothing.
+        feed.excuse(at(8));
+        assert_eq!(feed.overdue(at(9), patience), None);
+        assert_eq!(feed.overdue(at(11), patience), Some(&event("a")));
     }
 }

@@ -351,13 +351,25 @@ impl Judge {
         self.check_late(now)
     }
 
-    fn check_late(&self, now: Instant) -> Result<(), Failure> {
-        for (client, feed) in &self.candidates[0].feeds {
-            if let Some(event) = feed.overdue(now, PATIENCE) {
-                let what = format!("client {client} was not told of {event:?}");
-                return Err(Failure::Disagreement(what));
-            }
+    /// A client could not take anything until now.
+    pub fn excuse(&mut self, client: usize, now: Instant) {
+        let feeds = self.candidates.iter_mut().filter_map(|it| it.feeds.get_mut(&client));
+        feeds.for_each(|feed| feed.excuse(now));
+    }
+
+    /// Histories go on in which nobody waits for an event for too long.
+    fn check_late(&mut self, now: Instant) -> Result<(), Failure> {
+        let late = |candidate: &Candidate| {
+            let mut feeds = candidate.feeds.iter();
+            feeds.find_map(|(&client, feed)| Some((client, feed.overdue(now, PATIENCE)?.clone())))
+        };
+        let missing: Vec<_> = self.candidates.iter().map(late).collect();
+        if let Some(Some((client, event))) = missing.iter().min() {
+            let what = format!("client {client} was not told of {event:?}");
+            return Err(Failure::Disagreement(what));
         }
+        let mut missing = missing.into_iter();
+        self.candidates.retain(|_| missing.next().flatten().is_none());
         Ok(())
     }
 

@@ -95,9 +95,7 @@ impl Village {
                 self.take_messages(part, town)?;
             }
         }
-        if self.judge.is_quiet() {
-            self.judge.compare_events(now)?;
-        }
+        self.compare_events(now)?;
         self.begin_lives(mood, town, now)?;
         let late = now + Duration::from_millis(100);
         if self.houses.iter().any(|house| house.reconnecting) {
@@ -224,10 +222,21 @@ impl Village {
         }
         let most = &mut town.tally.most_candidates;
         *most = self.judge.candidates().max(*most);
-        if self.judge.is_quiet() {
-            self.judge.compare_events(now)?;
-        }
+        self.compare_events(now)?;
         Ok(())
+    }
+
+    fn compare_events(&mut self, now: Instant) -> Result<(), Failure> {
+        if !self.judge.is_quiet() {
+            return Ok(());
+        }
+        // Who is shut down takes nothing, and may be due the news of that itself.
+        for house in &self.houses {
+            for guest in house.guest.iter().filter(|guest| guest.frozen) {
+                self.judge.excuse(guest.client, now);
+            }
+        }
+        self.judge.compare_events(now)
     }
 
     /// Now and then a guest looks at what it is told of.
