@@ -84,9 +84,15 @@ pub struct Transaction {
     touched: HashMap<Name, bool>,
 }
 
-/// Room for one request, in bytes.
+/// Room for one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Room(usize);
+pub struct Room {
+    /// Bytes it takes before it is answered.
+    bytes: usize,
+    /// Those of them that stay if it is refused: its place was not asked about before, and
+    /// counts from now on.
+    of_place: usize,
+}
 
 /// A request and what its client was told.
 #[derive(Clone, Debug)]
@@ -137,10 +143,11 @@ impl Transaction {
         if matches!(result, Err(Refusal::Limit(_))) {
             // It says nothing of the store, so nothing has to be so again at the commit. What
             // a domain may have changes with all it has, this transaction itself included.
+            self.bytes += room.of_place;
             return result;
         }
         let answer = result.clone().map_err(Refusal::errno);
-        self.bytes += room.0 + work + answer.as_ref().map_or(0, Reply::size);
+        self.bytes += room.bytes + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
         result
     }
@@ -178,24 +185,25 @@ impl Transaction {
         let name = operation.name();
         let known = self.touched.get(&name).copied();
         let changes = !operation.is_read() && known != Some(true);
-        let room = weight(operation, changes);
+        let bytes = weight(operation, changes);
         let requests = self.requests + 1;
         if cx.caller.privileged {
             check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
-            check_bound("transaction-memory", self.bytes + room, MOST_BYTES, cx)?;
+            check_bound("transaction-memory", self.bytes + bytes, MOST_BYTES, cx)?;
             self.requests = requests;
-            return Ok(Room(room));
+            return Ok(Room { bytes, of_place: 0 });
         }
         check_bound("transaction-requests", requests, most_requests, cx)?;
         let used = cx.domains.usage(cx.caller.domid, Quota::Memory);
-        cx.domains.check(&cx.caller, Quota::Memory, used + room as u64)?;
+        cx.domains.check(&cx.caller, Quota::Memory, used + bytes as u64)?;
         if known.is_none() {
             let touched = self.touched.len() as u64 + 1;
             cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
         }
+        let of_place = if known.is_none() { RECORD_OVERHEAD + name.as_str().len() } else { 0 };
         self.touched.insert(name, changes || known == Some(true));
         self.requests = requests;
-        Ok(Room(room))
+        Ok(Room { bytes, of_place })
     }
 
     /// Lets go of the version of the store that it sees, for the one there is now. What it

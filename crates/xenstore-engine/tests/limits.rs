@@ -62,6 +62,32 @@ fn permissions_are_part_of_a_nodes_size() {
     host.check();
 }
 
+/// The places that a transaction asks about are counted, and so remembered. Those of requests
+/// that were refused for a limit were not charged: ten transactions with a thousand long paths
+/// each made the daemon hold 20 MB, whatever the quota.
+#[test]
+fn what_is_refused_in_a_transaction_is_remembered_at_its_expense() {
+    let mut host = Host::new();
+    let guest = host.guest(5);
+    home(&mut host);
+    let t = host.begin(guest);
+    let before = host.memory(5);
+    // Larger than any node may be; the paths are as long as such a message lets them be.
+    let payload = |n| format!("{n:0>2000}\0{}", "x".repeat(2025));
+    for n in 0..100 {
+        assert_eq!(host.ask_in(guest, t, T::Write, payload(n)), "ENOSPC");
+    }
+    let after = host.memory(5);
+    assert!(after - before >= 100 * 2000, "{} bytes for 100 paths", after - before);
+    for n in 0..100 {
+        assert_eq!(host.ask_in(guest, t, T::Write, payload(n)), "ENOSPC");
+    }
+    assert_eq!(host.memory(5), after, "no place is remembered twice");
+    host.check();
+    assert_eq!(host.commit(guest, t), "OK");
+    host.check();
+}
+
 #[test]
 fn watches_transactions_permissions_and_paths_have_limits() {
     let mut host = Host::new();

@@ -261,6 +261,15 @@ impl Host {
         assert!(events.contains(&(path.to_owned(), token.to_owned())), "{events:?}");
     }
 
+    /// Bytes of memory that a domain is charged.
+    pub fn memory(&mut self, domid: u16) -> u64 {
+        let tool = self.socket();
+        let account = self.ask(tool, T::Control, format!("quota\0{domid}\0"));
+        self.engine.disconnect(tool, &mut self.log);
+        let line = account.lines().find(|line| line.starts_with("memory")).expect("an account");
+        line.split_whitespace().nth(2).and_then(|bytes| bytes.parse().ok()).expect("a number")
+    }
+
     pub fn begin(&mut self, id: ConnectionId) -> u32 {
         self.ask(id, T::TransactionStart, "\0").parse().expect("a transaction id")
     }
