@@ -1,10 +1,10 @@
 //! The event loop: waits for file descriptors and serves what is ready.
 //!
-//! A round has four steps. Whoever has bytes is read once. Everybody with requests
-//! gets one turn, a bounded share; who has more left waits for the next round, so
-//! nobody gets a second turn while another has work waiting. What the turns produced
-//! is written, one system call a connection; guests are told once that their rings moved.
-//! Then the logs are flushed.
+//! A round has four steps. Whoever has bytes on a socket is read once. Everybody with
+//! requests gets one turn, a bounded share, for which a guest's ring is read once; who has
+//! more left waits for the next round, so nobody gets a second turn while another has work
+//! waiting. What the turns produced is written, one system call a connection; guests are
+//! told once that their rings moved. Then the logs are flushed.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -45,7 +45,8 @@ const EVENTS: usize = 256;
 /// whose transactions all conflict commit four times as often with it.
 const ALERT: Duration = Duration::from_micros(50);
 
-/// How long after rings moved it is certain whether their guests went on without a word.
+/// How long after rings moved it is certain whether their guests went on without a word. It is
+/// looked after once to twice that.
 const SETTLING: Duration = Duration::from_millis(1);
 
 /// Clients let in at a time, so that a storm of them does not keep others waiting.

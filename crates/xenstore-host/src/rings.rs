@@ -29,8 +29,10 @@ pub struct Rings {
     masked: Vec<Port>,
     /// Domains whose ring moved since they were told.
     moved: Vec<Domid>,
-    /// Domains whose ring moved since it was last [settled](Rings::settle).
+    /// Domains whose ring moved since it was last asked what is [settled](Rings::settle).
     unsettled: Vec<Domid>,
+    /// Domains whose ring moved before that.
+    settling: Vec<Domid>,
 }
 
 /// One domain's.
@@ -75,6 +77,7 @@ impl Rings {
             masked: Vec::new(),
             moved: Vec::new(),
             unsettled: Vec::new(),
+            settling: Vec::new(),
         }
     }
 
@@ -101,6 +104,11 @@ impl Rings {
     ///
     /// Appends to `again` whose rings are to be looked at once more: their guests have gone on
     /// meanwhile. More may turn out to have when it is all [settled](Self::settle).
+    ///
+    /// # Errors
+    ///
+    /// The event channels refuse. All has been tried all the same, and what was to be reported
+    /// again will be tried again.
     pub fn flush(&mut self, again: &mut Vec<Domid>) -> io::Result<()> {
         let mut outcome = Ok(());
         let moved = mem::take(&mut self.moved);
@@ -141,25 +149,26 @@ impl Rings {
 
     /// Whether rings moved that have not been [settled](Self::settle).
     pub fn is_unsettled(&self) -> bool {
-        !self.unsettled.is_empty()
+        !self.unsettled.is_empty() || !self.settling.is_empty()
     }
 
-    /// The guests that went on and did not say so, among those whose rings moved. To be asked
-    /// a while after they moved.
+    /// The guests that went on and did not say so, among those whose rings had moved when this
+    /// was last asked. To be asked at intervals of a millisecond: of those whose rings moved
+    /// since, nothing is certain before the next time.
     ///
     /// A guest may tell us only if it found its ring full or empty (as Linux does), and it may
     /// have looked just before ours was moved, while what it had moved itself was still on
     /// the way to us: then neither tells the other, and both would wait for ever. A millisecond
     /// is a thousand times longer than any processor keeps a write to itself.
     pub fn settle(&mut self) -> Vec<Domid> {
-        let mut unsettled = mem::take(&mut self.unsettled);
-        unsettled.retain(|&domid| {
-            self.connected.get_mut(domid).is_some_and(|ring| {
+        let mut settled = mem::replace(&mut self.settling, mem::take(&mut self.unsettled));
+        for &domid in &self.settling {
+            if let Some(ring) = self.connected.get_mut(domid) {
                 ring.unsettled = false;
-                ring.has_gone_on()
-            })
-        });
-        unsettled
+            }
+        }
+        settled.retain(|&domid| self.connected.get(domid).is_some_and(Ring::has_gone_on));
+        settled
     }
 
     /// The domains that changed since this was last asked; `None` if any may have.

@@ -49,6 +49,24 @@ fn whoever_is_connected_is_told() {
     }
 }
 
+/// Whose ring moved just before it was asked who went on was counted as settled at once, when
+/// what its guest had done could still be on its way: nobody looked again.
+#[test]
+fn nothing_is_settled_that_moved_just_now() {
+    let (_directory, board, mut rings) = host();
+    rings.connect(GUEST, 1, Features::ALL).unwrap();
+    rings.flush(&mut Vec::new()).unwrap();
+    assert!(rings.settle().is_empty() && rings.is_unsettled());
+    rings.write(GUEST, b"an event").unwrap();
+    rings.flush(&mut Vec::new()).unwrap();
+    assert!(rings.settle().is_empty(), "connected a while ago, and nothing came");
+    // That of a guest which found something in the lane, and so does not fire.
+    let page = board.ring(GUEST).unwrap();
+    page.put(Lane::Requests, b"a request").unwrap();
+    assert_eq!(rings.settle(), [GUEST]);
+    assert!(!rings.is_unsettled());
+}
+
 /// Bytes that go to the guest.
 const STREAM: usize = 40_000_000;
 
