@@ -213,7 +213,7 @@ impl EventLoop {
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         let most = if self.line.is_empty() && self.look_again.is_empty() {
             let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
-            pause.into_iter().chain(deadline).chain(settles).chain(self.thrift.idle()).min()
+            pause.into_iter().chain(deadline).chain(settles).chain(self.thrift.pause()).min()
         } else {
             Some(Duration::ZERO)
         };
@@ -229,6 +229,9 @@ impl EventLoop {
             waited = self.look(events, most);
         }
         self.time.waited(Instant::now());
+        if events.is_empty() && self.line.is_empty() && self.look_again.is_empty() {
+            self.thrift.idle();
+        }
         waited
     }
 

@@ -32,21 +32,22 @@ impl Thrift {
         self.due = true;
     }
 
-    /// To be called when there is nothing else to do: gives memory back if it is time, and
-    /// says how long it is until then if it is not.
-    pub fn idle(&mut self) -> Option<Duration> {
-        if !self.due {
-            return None;
-        }
+    /// How long it is until there is something to give back; `None` if there is nothing.
+    pub fn pause(&self) -> Option<Duration> {
+        self.due.then(|| self.next.saturating_duration_since(Instant::now()))
+    }
+
+    /// To be called when it was looked and there is nothing else to do: gives memory back, if
+    /// it is time.
+    pub fn idle(&mut self) {
         let begun = Instant::now();
-        if begun < self.next {
-            return Some(self.next - begun);
+        if !self.due || begun < self.next {
+            return;
         }
         memory::give_back();
         let now = Instant::now();
         self.due = false;
         self.next = now + PAUSE.max((now - begun) * REST);
-        None
     }
 }
 
@@ -57,12 +58,16 @@ mod tests {
     #[test]
     fn it_is_done_once_and_not_too_often() {
         let start = Instant::now();
-        let mut thrift = Thrift::new(start);
-        assert_eq!(thrift.idle(), None);
+        let mut thrift = Thrift::new(start + 60 * PAUSE);
+        assert_eq!(thrift.pause(), None);
         thrift.somebody_left();
-        assert!(thrift.idle().is_some_and(|left| left <= PAUSE));
+        assert!(thrift.pause().is_some_and(|left| left <= 61 * PAUSE));
+        thrift.idle();
+        assert!(thrift.due, "it is not time yet");
         thrift.next = start;
-        assert_eq!(thrift.idle(), None);
+        assert_eq!(thrift.pause(), Some(Duration::ZERO));
+        thrift.idle();
         assert!(!thrift.due && thrift.next > start);
+        assert_eq!(thrift.pause(), None);
     }
 }
