@@ -328,7 +328,7 @@ impl EventLoop {
         for domid in self.guests.waiting_domains() {
             if domid != own {
                 let adopted = self.with_outside(|engine, outside| engine.adopt(domid, outside));
-                tracing::info!(domid = domid.get(), adopted, "domain was there before");
+                tracing::info!(domid = domid.get(), adopted, "domain was there before the daemon");
             }
         }
         self.write_output();

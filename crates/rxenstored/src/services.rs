@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use xenstore_engine::{Daemon, Incident, Origin, TraceSwitch};
+use xenstore_host::ConnectError;
 use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
 use crate::log_file;
+use crate::logging::with_causes;
 use crate::rate_limit::RateLimit;
 
 /// Where relative log names lie (as with C xenstored).
@@ -102,6 +104,10 @@ impl Daemon for Services {
         if switch == TraceSwitch::Io {
             self.requests = on;
         }
+    }
+
+    fn not_connected(&mut self, why: &ConnectError) {
+        tracing::warn!(error = %with_causes(why), "ring not connected");
     }
 
     fn limit_refused(&mut self, domid: Domid, what: &'static str, wanted: u64, limit: u32) {

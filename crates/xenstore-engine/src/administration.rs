@@ -4,6 +4,7 @@ use xenstore_wire::request::QuotaQuestion;
 use xenstore_wire::{Domid, Errno, Features, Path, Request};
 
 use crate::acl::Caller;
+use crate::domains::Domain;
 use crate::engine::Engine;
 use crate::operation::Reply;
 use crate::outside::Outside;
@@ -36,6 +37,18 @@ impl Engine {
         }
     }
 
+    /// The record of the domain that has a number now. A toolstack sets features and limits
+    /// before it introduces a domain, when the news that its predecessor died may be still to
+    /// come.
+    fn domain_now(
+        &mut self,
+        domid: Domid,
+        outside: &mut Outside<'_>,
+    ) -> Result<&mut Domain, Errno> {
+        self.domain_changed(domid, outside);
+        self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)
+    }
+
     fn get_feature(
         &mut self,
         caller: Caller,
@@ -45,10 +58,7 @@ impl Engine {
         let features = match domid {
             None => caller.features,
             Some(_) if !caller.privileged => return Err(Errno::Acces.into()),
-            Some(domid) => {
-                let domain = self.domains.acquaint(domid, outside.hypervisor);
-                domain.ok_or(Errno::NoEnt)?.features.unwrap_or(Features::ALL)
-            }
+            Some(domid) => self.domain_now(domid, outside)?.features.unwrap_or(Features::ALL),
         };
         Ok(Reply::text(features.bits()))
     }
@@ -59,7 +69,7 @@ impl Engine {
         features: Features,
         outside: &mut Outside<'_>,
     ) -> Result<Reply, Refusal> {
-        let domain = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
+        let domain = self.domain_now(domid, outside)?;
         if domain.introduced {
             return Err(Errno::Busy.into());
         }
@@ -83,7 +93,7 @@ impl Engine {
             }
             QuotaQuestion::Domain(domid, name) => {
                 let quota = quota(name)?;
-                self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::NoEnt)?;
+                self.domain_now(domid, outside)?;
                 Ok(Reply::text(self.domains.limit(domid, quota)))
             }
         }
@@ -100,8 +110,7 @@ impl Engine {
         match domid {
             None => self.domains.defaults.set(quota, value),
             Some(domid) => {
-                let domain = self.domains.acquaint(domid, outside.hypervisor);
-                domain.ok_or(Errno::NoEnt)?.limits.insert(quota, value);
+                self.domain_now(domid, outside)?.limits.insert(quota, value);
             }
         }
         self.limits_epoch += 1;

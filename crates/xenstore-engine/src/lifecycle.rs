@@ -31,6 +31,9 @@ impl Engine {
         let again = known.connection.is_some();
         let features = known.features.unwrap_or(Features::ALL);
         let connected = outside.hypervisor.connect(domid, port, features);
+        if let Err(why) = &connected {
+            outside.daemon.not_connected(why);
+        }
         if !again {
             connected.as_ref().map_err(|_| Errno::Inval)?;
         }
@@ -46,7 +49,7 @@ impl Engine {
     }
 
     /// Connects a domain that has been there since before the daemon, by the event channel
-    /// that its ring names (dom0less). `false` if it cannot be connected.
+    /// that its ring names (dom0less). `false` if it cannot be connected; the daemon was told why.
     pub fn adopt(&mut self, domid: Domid, outside: &mut Outside<'_>) -> bool {
         self.now = outside.now;
         self.introduce(domid, 0, outside).is_ok()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xenstore_host::Hypervisor;
+use xenstore_host::{ConnectError, Hypervisor};
 use xenstore_wire::{Domid, Errno, MessageType};
 
 use crate::connection::Transport;
@@ -46,6 +46,11 @@ pub trait Daemon {
     /// Turns a part of the trace on or off (`CONTROL log`).
     fn set_trace(&mut self, switch: TraceSwitch, on: bool) {
         let _ = (switch, on);
+    }
+
+    /// A domain's ring could not be connected. Its toolstack is told `EINVAL` at most.
+    fn not_connected(&mut self, why: &ConnectError) {
+        let _ = why;
     }
 
     /// A request was refused because a domain would have had more of something than it

@@ -4,7 +4,7 @@ use xenstore_host::Hypervisor;
 use xenstore_wire::Errno;
 
 use crate::acl::ALL_FEATURES;
-use crate::domains::QUOTAS;
+use crate::domains::{Domain, QUOTAS};
 use crate::model::Model;
 use crate::operation::{Answer, OK};
 use crate::path::home_of;
@@ -38,6 +38,16 @@ impl Model {
         }
     }
 
+    /// The record of the domain that has a number now.
+    fn domain_now(
+        &mut self,
+        domid: u16,
+        hypervisor: &mut dyn Hypervisor,
+    ) -> Result<&mut Domain, Errno> {
+        self.domain_changed(domid, hypervisor);
+        self.domains.acquaint(domid, hypervisor).ok_or(Errno::NoEnt)
+    }
+
     fn is_introduced(&self, domid: u16) -> String {
         let known = self.domains.records.get(&domid);
         let introduced = domid == 32752 || known.is_some_and(|known| known.introduced);
@@ -55,8 +65,7 @@ impl Model {
             None => caller.features,
             Some(_) if !caller.privileged => return Err(Errno::Acces),
             Some(domid) => {
-                let known = self.domains.acquaint(domid, hypervisor).ok_or(Errno::NoEnt)?;
-                known.features.unwrap_or(ALL_FEATURES)
+                self.domain_now(domid, hypervisor)?.features.unwrap_or(ALL_FEATURES)
             }
         };
         Ok(format!("{features}\0"))
@@ -71,7 +80,7 @@ impl Model {
         if features > ALL_FEATURES {
             return Err(Errno::Inval);
         }
-        let known = self.domains.acquaint(domid, hypervisor).ok_or(Errno::NoEnt)?;
+        let known = self.domain_now(domid, hypervisor)?;
         if known.introduced {
             return Err(Errno::Busy);
         }
@@ -89,7 +98,7 @@ impl Model {
         let limit = match domid {
             None => default,
             Some(domid) => {
-                self.domains.acquaint(domid, hypervisor).ok_or(Errno::NoEnt)?;
+                self.domain_now(domid, hypervisor)?;
                 self.domains.limit(domid, name).unwrap_or(default)
             }
         };
@@ -108,9 +117,7 @@ impl Model {
         }
         let limits = match domid {
             None => &mut self.domains.defaults,
-            Some(domid) => {
-                &mut self.domains.acquaint(domid, hypervisor).ok_or(Errno::NoEnt)?.limits
-            }
+            Some(domid) => &mut self.domain_now(domid, hypervisor)?.limits,
         };
         limits.insert(name.to_owned(), limit);
         self.version += 1;

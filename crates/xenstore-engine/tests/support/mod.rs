@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops there")]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Turn};
@@ -11,6 +12,9 @@ use xenstore_host::{ConnectError, DomainState, Hypervisor};
 use xenstore_wire::{Decoder, Domid, Features, message};
 
 pub use xenstore_wire::MessageType as T;
+
+/// A port that cannot be bound.
+pub const BAD_PORT: u32 = 13;
 
 /// A hypervisor whose domains a test makes and kills.
 #[derive(Default)]
@@ -21,7 +25,11 @@ impl Hypervisor for Domains {
         self.0.get(&domid.get()).copied()
     }
 
-    fn connect(&mut self, domid: Domid, _: u32, _: Features) -> Result<(), ConnectError> {
+    fn connect(&mut self, domid: Domid, port: u32, _: Features) -> Result<(), ConnectError> {
+        if port == BAD_PORT {
+            let source = io::ErrorKind::InvalidInput.into();
+            return Err(ConnectError::EventChannel { domid, port, source });
+        }
         self.domain(domid).map(|_| ()).ok_or(ConnectError::NoSuchDomain(domid))
     }
 
@@ -40,9 +48,15 @@ pub struct Log {
     pub transaction_expired: Vec<u16>,
     /// Whose transaction had to let go of its version of the store.
     pub cast_off: Vec<u16>,
+    /// Why rings were not connected.
+    pub not_connected: Vec<String>,
 }
 
 impl Daemon for Log {
+    fn not_connected(&mut self, why: &ConnectError) {
+        self.not_connected.push(why.to_string());
+    }
+
     fn limit_refused(&mut self, domid: Domid, what: &'static str, wanted: u64, limit: u32) {
         self.refused.push((domid.get(), what, wanted, limit));
     }

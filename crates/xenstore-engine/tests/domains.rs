@@ -1,0 +1,37 @@
+//! Domains come, and what toolstacks say of them.
+
+mod support;
+
+use support::{BAD_PORT, Host, T};
+
+/// A toolstack sets a domain's limits and features before it introduces it. If the news that
+/// its predecessor died was still to come, they were set for that one, and gone with it: the
+/// domain had the limits of everybody.
+#[test]
+fn what_is_set_for_a_number_is_for_the_domain_that_has_it_now() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.guest(5);
+    assert_eq!(host.ask(tool, T::SetQuota, "5\0watches\x003\0"), "OK");
+    host.create(5);
+    assert_eq!(host.ask(tool, T::GetQuota, "5\0watches\0"), "128", "not the predecessor's");
+    host.create(5);
+    assert_eq!(host.ask(tool, T::SetQuota, "5\0nodes\x007\0"), "OK");
+    host.create(5);
+    assert_eq!(host.ask(tool, T::SetFeature, "5\x006\0"), "OK");
+    assert_eq!(host.ask(tool, T::SetQuota, "5\0nodes\x008\0"), "OK");
+    assert_eq!(host.ask(tool, T::Introduce, "5\x001\x007\0"), "OK");
+    assert_eq!(host.ask(tool, T::GetFeature, "5\0"), "6");
+    assert_eq!(host.ask(tool, T::GetQuota, "5\0nodes\0"), "8");
+    host.check();
+}
+
+/// All that a toolstack is told is `EINVAL`. Why was known to the daemon, and lost.
+#[test]
+fn it_is_said_why_a_ring_is_not_connected() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.create(5);
+    assert_eq!(host.ask(tool, T::Introduce, format!("5\x001\0{BAD_PORT}\0")), "EINVAL");
+    assert_eq!(host.log.not_connected, ["event channel 13 of domain 5 cannot be bound"]);
+}
