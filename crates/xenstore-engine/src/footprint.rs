@@ -13,7 +13,7 @@ use crate::store::{Place, Store};
 use crate::transaction::Record;
 
 /// Places kept of one transaction of a guest, those above them included; what is beyond is
-/// not protected. Room for 1024 nodes, which is the quota, eight names deep; 320 KiB.
+/// not protected. Room for 1024 nodes, which is the quota, eight names deep; 272 KiB.
 const GUEST_PLACES: usize = 8192;
 
 /// The same for the privileged.
@@ -101,8 +101,8 @@ impl Footprint {
 
     /// Bytes of memory it takes.
     pub fn bytes(&self) -> usize {
-        // Each with a byte of the table's own.
-        self.places.capacity() * (size_of::<(u64, Told)>() + 1)
+        // The table is at most 7/8 full, and has a byte of its own for each place.
+        self.places.capacity() * 8 / 7 * (size_of::<(u64, Told)>() + 1)
     }
 
     fn tell(&mut self, place: u64, told: Told) {

@@ -54,10 +54,17 @@ pub trait Hypervisor {
     fn domain(&mut self, domid: Domid) -> Option<DomainState>;
 
     /// Maps the ring of a domain, binds its event channel and offers it these features;
-    /// for a domain that is connected already, binds the new channel in place of the old.
+    /// for a domain that is connected already, binds the new channel in place of the old,
+    /// and what it was offered stays.
     /// Either way the ring is empty after it, and the guest is told that it is connected.
     ///
-    /// A port in the ring's page takes the place of `port` (`xenstore-ring.txt`).
+    /// A port in the page of a ring that was not connected takes the place of `port`
+    /// (`xenstore-ring.txt`).
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`]. A ring that was not connected before is not after it; one that was
+    /// stays so, without an event channel.
     fn connect(&mut self, domid: Domid, port: u32, features: Features) -> Result<(), ConnectError>;
 
     /// Unmaps the ring of a domain and gives its event channel back. Nothing

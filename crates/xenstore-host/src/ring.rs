@@ -121,6 +121,10 @@ impl RingPage {
     }
 
     /// Takes bytes out of a lane; how many there were and fitted.
+    ///
+    /// # Errors
+    ///
+    /// The other side left indices that make no sense; nothing was moved.
     pub fn take(&self, lane: Lane, out: &mut [u8]) -> Result<usize, BadIndices> {
         let Filled { consumer, length, .. } = self.filled(lane)?;
         let count = length.min(out.len());
@@ -135,6 +139,10 @@ impl RingPage {
     }
 
     /// Puts bytes into a lane; how many found room.
+    ///
+    /// # Errors
+    ///
+    /// The other side left indices that make no sense; nothing was moved.
     pub fn put(&self, lane: Lane, bytes: &[u8]) -> Result<usize, BadIndices> {
         let Filled { producer, length, .. } = self.filled(lane)?;
         let count = bytes.len().min(LANE_SIZE - length);
@@ -148,6 +156,10 @@ impl RingPage {
     }
 
     /// How many bytes lie in a lane.
+    ///
+    /// # Errors
+    ///
+    /// The other side left indices that make no sense.
     pub fn waiting(&self, lane: Lane) -> Result<usize, BadIndices> {
         self.filled(lane).map(|filled| filled.length)
     }

@@ -48,7 +48,7 @@ fn introduction(options: &Options, outcome: &Outcome, ended: Duration) -> String
          toolstacks ask is asked of the model of a store as well (`xenstore-model`), and every\n\
          reply and every event has to be the model's. What hostile guests are told is nobody's\n\
          affair; what counts is that nobody else notices them. Had anything been otherwise than\n\
-         this page says it has to be, the soak would have failed, and there were no report.\n\n\
+         this page says it has to be, the soak would have failed, and there would be no report.\n\n\
          | | |\n|---|---|\n\
          | date | {} |\n| duration | {} min {} s |\n| seed | {} |\n| version | rxenstored {} |\n\
          | machine | {} |\n",

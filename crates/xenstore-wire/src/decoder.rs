@@ -33,8 +33,8 @@ pub fn first_message(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>, Overs
 
 /// Collects bytes and hands out messages, however the bytes were split.
 ///
-/// What it holds is bounded by what it is given: callers stop feeding it while
-/// [`buffered`](Self::buffered) is above their limit.
+/// What it holds is bounded by what it is given: callers stop feeding it while it
+/// [is ready](Self::is_ready), and so it holds less than a message and what they feed at once.
 #[derive(Debug, Default)]
 pub struct Decoder {
     bytes: Vec<u8>,

@@ -121,6 +121,7 @@ impl Board {
     /// The directory cannot be written, or holds something else.
     pub fn open(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
+        check_magic(&directory.join("ctl"))?;
         let rings = shared_file(&directory.join("rings"), u64::from(DOMAINS) * PAGE_SIZE as u64)?;
         let control = shared_file(&directory.join("ctl"), CONTROL_SIZE as u64)?;
         let control = SharedMemory::map(&control, 0, CONTROL_SIZE)?;
@@ -266,6 +267,21 @@ pub(super) fn domid_of(port: u32) -> io::Result<Domid> {
     number.map(Domid::new).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
+/// Refuses a file that is somebody else's: it would be overwritten.
+fn check_magic(path: &Path) -> io::Result<()> {
+    let mut found = [0; size_of::<u32>()];
+    match File::open(path).and_then(|mut file| file.read(&mut found)) {
+        // Whoever made it may not have written that yet.
+        Ok(_) if [0, MAGIC].contains(&u32::from_ne_bytes(found)) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => {
+            let what = format!("{} is not of a simulated host", path.display());
+            Err(io::Error::new(io::ErrorKind::InvalidData, what))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn shared_file(path: &Path, size: u64) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file =
@@ -299,4 +315,24 @@ fn take_words(mut fifo: &File, words: &mut Vec<u32>) -> io::Result<()> {
     let (whole, _) = buffer.get(..count).unwrap_or_default().as_chunks::<4>();
     words.extend(whole.iter().map(|word| u32::from_ne_bytes(*word)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that was named by mistake lost what its file of that name began with.
+    #[test]
+    fn what_is_no_simulated_host_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ctl");
+        fs::write(&file, "somebody's text").unwrap();
+        let refused = Board::open(directory.path()).unwrap_err();
+        assert!(refused.to_string().contains("ctl"), "{refused}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "somebody's text");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        fs::remove_file(&file).unwrap();
+        Board::open(directory.path()).unwrap();
+        Board::open(directory.path()).unwrap();
+    }
 }

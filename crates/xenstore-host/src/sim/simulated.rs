@@ -35,9 +35,8 @@ impl Simulated {
     ///
     /// The directory cannot be written, or holds something else.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        std::fs::write(directory.join("xsd_port"), OWN_PORT.to_string())?;
         let board = Arc::new(Board::open(directory)?);
+        std::fs::write(directory.join("xsd_port"), OWN_PORT.to_string())?;
         if let (Some(state), Some(changed)) = (
             board.domain(Domid::DOM0, DomainWord::State),
             board.domain(Domid::DOM0, DomainWord::Changed),
