@@ -278,7 +278,7 @@ rules! {
                  the next.",
     }
     ReuseNoticed {
-        title: "A domid that belongs to another domain by now is noticed at INTRODUCE",
+        title: "A domid that belongs to another domain by now is noticed when it is named",
         c: "when the hypervisor's signal comes",
         ocaml: "when the hypervisor's signal comes",
         ours: "the old domain is released first, with its events",

@@ -25,7 +25,8 @@ pub struct SharedMemory {
 
 // SAFETY: the mapping belongs to this value alone, and all that is lent of it are atomics.
 unsafe impl Send for SharedMemory {}
-// SAFETY: as above; atomics may be used from several threads at once.
+// SAFETY: as above; atomics may be used from several threads at once, and `release` is out of
+// reach until the value is dropped.
 unsafe impl Sync for SharedMemory {}
 
 impl SharedMemory {
