@@ -238,7 +238,7 @@ impl Rings {
         self.connected.get(domid).is_some_and(|ring| ring.page.waiting(Lane::Requests) != Ok(0))
     }
 
-    /// Tells a guest why its ring is not served any more, if it was offered to be told.
+    /// Says in a guest's ring why it is not served any more, if that was offered.
     pub fn give_up(&mut self, domid: Domid, error: RingError) {
         if let Some(ring) = self.connected.get(domid)
             && ring.features.contains(Features::ERROR_FIELD)
@@ -334,6 +334,9 @@ impl Hypervisor for Rings {
             self.ports.insert(bound, domid);
         }
         self.begin(domid);
+        if bound.is_err() {
+            self.give_up(domid, RingError::Communication);
+        }
         bound.map(|_| ()).map_err(|source| ConnectError::EventChannel { domid, port, source })
     }
 

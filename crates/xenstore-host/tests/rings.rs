@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xenstore_host::ring::{Field, Lane};
+use xenstore_host::ring::{Field, Lane, RingError};
 use xenstore_host::sim::{Board, DomainWord, Simulated, State};
 use xenstore_host::{Hypervisor, Rings};
 use xenstore_wire::{Domid, Features};
@@ -47,6 +47,22 @@ fn whoever_is_connected_is_told() {
         rings.flush(&mut Vec::new()).unwrap();
         assert_eq!(told(&board), [7]);
     }
+}
+
+/// A guest whose new event channel cannot be bound is not served any more, and its ring did not
+/// say why.
+#[test]
+fn a_ring_without_an_event_channel_says_so() {
+    let (_directory, board, mut rings) = host();
+    rings.connect(GUEST, 1, Features::ALL).unwrap();
+    let page = board.ring(GUEST).unwrap();
+    assert_eq!(page.field(Field::Error), 0);
+    board.domain(GUEST, DomainWord::State).unwrap().store(0, SeqCst);
+    assert!(rings.connect(GUEST, 2, Features::ALL).is_err());
+    assert_eq!(page.field(Field::Error), RingError::Communication as u32);
+    board.domain(GUEST, DomainWord::State).unwrap().store(State::EXISTS, SeqCst);
+    rings.connect(GUEST, 3, Features::ALL).unwrap();
+    assert_eq!(page.field(Field::Error), 0);
 }
 
 /// Whose ring moved just before it was asked who went on was counted as settled at once, when
