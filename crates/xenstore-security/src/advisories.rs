@@ -316,8 +316,8 @@ pub const CLASSES: &[Class] = &[
                 advisory: "XSA-326",
                 cve: "CVE-2022-42311 to CVE-2022-42318",
                 harm: "Guests made the daemon keep replies, events, nodes in transactions and notes of requests without bound.",
-                rule: "All that is kept for a domain is charged to it, before it is kept; who leaves replies lying is not read; \
-                       events collapse to one a watch; old versions have a bound for all guests together.",
+                rule: "All that is kept for a domain is charged to it, what it asks for before it is kept; who leaves replies \
+                       lying is not read; events collapse to one a watch; old versions have a bound for all guests together.",
                 places: &[ACCOUNTS, OUTBOX, TRANSACTION, VERSIONS],
                 tests: &[
                     "xsa_326_replies_nobody_reads",
