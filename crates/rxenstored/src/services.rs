@@ -1,5 +1,6 @@
 //! What the engine asks of the daemon around it: logs.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use xenstore_engine::{Daemon, Incident, Origin, TraceSwitch};
+use xenstore_host::ConnectError;
 use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
@@ -134,6 +136,11 @@ impl Daemon for Services {
                 "a protected transaction took too long, others wait for it no more"
             );
         }
+    }
+
+    fn not_connected(&mut self, error: &ConnectError) {
+        let error: &dyn Error = error;
+        tracing::warn!(error, "domain cannot be introduced");
     }
 
     fn transaction_expired(&mut self, domid: Domid) {

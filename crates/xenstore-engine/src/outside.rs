@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xenstore_host::Hypervisor;
+use xenstore_host::{ConnectError, Hypervisor};
 use xenstore_wire::{Domid, Errno, MessageType};
 
 use crate::connection::Transport;
@@ -68,6 +68,11 @@ pub trait Daemon {
     /// A transaction of `holder` was protected for as long as can be and did not end.
     fn protection_expired(&mut self, holder: Domid) {
         let _ = holder;
+    }
+
+    /// A domain that was to be introduced has no ring that can be served.
+    fn not_connected(&mut self, error: &ConnectError) {
+        let _ = error;
     }
 
     /// A transaction was open for too long; it is gone.

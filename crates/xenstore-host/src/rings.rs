@@ -325,6 +325,9 @@ impl Hypervisor for Rings {
             self.ports.insert(bound, domid);
         }
         self.begin(domid);
+        if bound.is_err() {
+            self.give_up(domid, RingError::Communication);
+        }
         bound.map(|_| ()).map_err(|source| ConnectError::EventChannel { domid, port, source })
     }
 

@@ -87,6 +87,11 @@ impl Transaction {
         self.base.clock()
     }
 
+    /// The store when it began.
+    pub fn base(&self) -> &Store {
+        &self.base
+    }
+
     /// What it sees.
     pub fn store(&self) -> &Store {
         &self.work
