@@ -87,11 +87,6 @@ impl Transaction {
         self.base.clock()
     }
 
-    /// The store when it began.
-    pub fn base(&self) -> &Store {
-        &self.base
-    }
-
     /// What it sees.
     pub fn store(&self) -> &Store {
         &self.work
