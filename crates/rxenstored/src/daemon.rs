@@ -1,5 +1,6 @@
 //! A run of the daemon from start to end.
 
+use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -11,7 +12,7 @@ use crate::config::{Config, Task};
 use crate::daemonize::{Child, DaemonizeError, detach};
 use crate::event_loop::{EventLoop, EventLoopError, Resources};
 use crate::host::{self, HostError};
-use crate::logging::{Logging, with_causes};
+use crate::logging::Logging;
 use crate::notify;
 use crate::pid_file::{PidFile, PidFileError};
 use crate::signals::Signals;
@@ -59,6 +60,17 @@ pub fn run(config: &Config) -> Result<ExitCode, RunError> {
 pub fn report(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("rxenstored: {}", with_causes(error));
     ExitCode::FAILURE
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// `--config-test`: the one case in which a problem in the file is fatal.

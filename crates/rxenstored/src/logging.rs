@@ -1,7 +1,6 @@
 //! The daemon's own log: `tracing` events to a file, to the system's log or to
 //! stderr, as text or as JSON.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,18 +15,6 @@ use crate::config::{Config, Destination, LogFileSettings};
 use crate::log_sink::LogSink;
 use crate::options::{LogFormat, LogLevel};
 use crate::syslog::{Facility, Severity};
-
-/// An error and its causes, in one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
-}
 
 /// The open log; [`Logging::reopen`] is for SIGHUP.
 #[derive(Debug, Clone)]

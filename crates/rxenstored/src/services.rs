@@ -1,5 +1,6 @@
 //! What the engine asks of the daemon around it: logs.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +13,6 @@ use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
 use crate::log_file;
-use crate::logging::with_causes;
 use crate::rate_limit::RateLimit;
 
 /// Where relative log names lie (as with C xenstored).
@@ -106,10 +106,6 @@ impl Daemon for Services {
         }
     }
 
-    fn not_connected(&mut self, why: &ConnectError) {
-        tracing::warn!(error = %with_causes(why), "ring not connected");
-    }
-
     fn limit_refused(&mut self, domid: Domid, what: &'static str, wanted: u64, limit: u32) {
         if let Some(suppressed) = self.limit_messages.check((domid, what), Instant::now()) {
             tracing::warn!(domid = domid.get(), what, wanted, limit, suppressed, "limit refused");
@@ -140,6 +136,11 @@ impl Daemon for Services {
                 "a protected transaction took too long, others wait for it no more"
             );
         }
+    }
+
+    fn not_connected(&mut self, error: &ConnectError) {
+        let error: &dyn Error = error;
+        tracing::warn!(error, "domain cannot be introduced");
     }
 
     fn transaction_expired(&mut self, domid: Domid) {

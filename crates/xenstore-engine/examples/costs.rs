@@ -145,4 +145,29 @@ fn main() {
         let remove = client.nanoseconds(20_000, MessageType::Rm, b"/here/a\0");
         println!("{watches:>17}    {write:>19}   {:>24}", mkdir + remove);
     }
+
+    println!("\nlists naming a domain    its RELEASE us: side by side   below each other");
+    for lists in [10, 100, 1_000] {
+        let wide = |number| format!("/top/{number}");
+        let deep = |number| format!("/top{}", "/n".repeat(number));
+        println!("{lists:>21}    {:>27}   {:>16}", release(lists, wide), release(lists, deep));
+    }
+}
+
+/// How long it takes to forget a domain that so many nodes name in their permission lists.
+fn release(lists: usize, path: impl Fn(usize) -> String) -> u128 {
+    let mut best = u128::MAX;
+    for _ in 0..20 {
+        let mut client = Client::new();
+        client.ask(MessageType::Introduce, b"5\x001\x001\0");
+        client.ask(MessageType::Mkdir, b"/top\0");
+        client.ask(MessageType::SetPerms, b"/top\0n0\0r5\0");
+        for number in 0..lists {
+            client.ask(MessageType::Mkdir, format!("{}\0", path(number)).as_bytes());
+        }
+        let start = Instant::now();
+        client.ask(MessageType::Release, b"5\0");
+        best = best.min(start.elapsed().as_micros());
+    }
+    best
 }

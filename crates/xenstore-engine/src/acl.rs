@@ -117,6 +117,16 @@ impl Acl {
         Some(Self(Arc::new(list)))
     }
 
+    /// What is left of the list when a domain dies: its entries go, and what it owned is
+    /// `heir`'s. `None` if it does not concern the domain.
+    pub fn after_death(&self, dead: Domid, heir: Domid) -> Option<Self> {
+        let left = self.without(dead);
+        if self.owner() != dead {
+            return left;
+        }
+        Some(left.as_ref().unwrap_or(self).with_owner(heir))
+    }
+
     /// The domains that own the node or have a live entry.
     pub fn concerned(&self) -> impl Iterator<Item = Domid> {
         let live = self.0.others.iter().filter(|entry| !entry.stale);

@@ -15,6 +15,7 @@ use xenstore_wire::{Domid, Path};
 
 use crate::acl::Acl;
 use crate::node::NodeData;
+use crate::way::Way;
 
 /// For each domain the places where what concerns it begins.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -81,24 +82,21 @@ impl Estates {
         comes: bool,
     ) -> usize {
         let mut work = self.set(place, &subtree.value().acl, above, comes);
-        // The way down to the node at hand, each node with the length of its path.
-        let mut text = if place.is_root() { String::new() } else { place.as_str().to_owned() };
-        let mut way = vec![(subtree, text.len())];
+        let mut way = Way::from(place);
+        let mut parents = vec![subtree];
         for (depth, node) in subtree.descendants() {
-            way.truncate(depth);
-            let Some(&(parent, length)) = way.last() else {
+            parents.truncate(depth);
+            let Some(&parent) = parents.last() else {
                 break;
             };
-            text.truncate(length);
-            text.push('/');
-            text.push_str(node.name());
-            way.push((node, text.len()));
+            parents.push(node);
+            let path = way.go(depth, node.name());
             work += 1;
             let (acl, above) = (&node.value().acl, &parent.value().acl);
             // Most lists are inherited: only for the others a path is made.
             if !above.is_shared_with(acl)
                 && acl.adds_to(above)
-                && let Ok(place) = Path::absolute(&text)
+                && let Ok(place) = Path::absolute(path)
             {
                 work += self.set(&place, acl, Some(above), comes);
             }
@@ -148,8 +146,15 @@ impl Estates {
         1
     }
 
-    /// Forgets a place of a domain.
-    pub fn forget(&mut self, domid: Domid, place: &Path) {
+    /// What concerns a domain does not begin at a place any more, but at these below it.
+    pub fn move_down(&mut self, domid: Domid, place: &Path, below: &[Path]) {
+        self.note(domid, place, false);
+        for place in below {
+            self.note(domid, place, true);
+        }
+    }
+
+    fn forget(&mut self, domid: Domid, place: &Path) {
         if let Some(places) = self.places.get_mut(&domid) {
             places.remove(place);
             if places.is_empty() {

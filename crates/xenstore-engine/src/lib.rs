@@ -38,7 +38,7 @@
 //! | `acl`, `grant` | who may do what |
 //! | `watch`, `events` | who wants to know, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
-//! | `estates` | where the nodes of each domain are |
+//! | `estates`, `way` | where the nodes of each domain are, the path during a walk |
 //! | `quota`, `charges`, `accounts` | what a domain may have and has, what things cost |
 //! | `administration`, `control` | requests about domains and the daemon, commands to it |
 //! | `connection`, `outbox` | one client and what waits for it |
@@ -81,6 +81,7 @@ mod transactions;
 mod value;
 mod versions;
 mod watch;
+mod way;
 
 pub use connection::Transport;
 pub use engine::{Engine, Settings, Turn};

@@ -31,14 +31,14 @@ impl Engine {
         let again = known.connection.is_some();
         let features = known.features.unwrap_or(Features::ALL);
         let connected = outside.hypervisor.connect(domid, port, features);
-        if let Err(why) = &connected {
-            outside.daemon.not_connected(why);
-        }
-        if !again {
-            connected.as_ref().map_err(|_| Errno::Inval)?;
+        if let Err(error) = &connected {
+            outside.daemon.not_connected(error);
+            if !again {
+                return Err(Errno::Inval.into());
+            }
         }
         let id = self.serve_ring(domid, outside.daemon);
-        if again && connected.is_err() {
+        if connected.is_err() {
             // Nobody can say to the other that there is something to read.
             self.cut_off(id, outside.daemon);
         }
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Connects a domain that has been there since before the daemon, by the event channel
-    /// that its ring names (dom0less). `false` if it cannot be connected; the daemon was told why.
+    /// that its ring names (dom0less). `false` if it cannot be connected.
     pub fn adopt(&mut self, domid: Domid, outside: &mut Outside<'_>) -> bool {
         self.now = outside.now;
         self.introduce(domid, 0, outside).is_ok()
@@ -228,45 +228,33 @@ impl Engine {
     /// special name cannot be removed: it falls to the control domain, and so does
     /// everything if orphans are to be kept.
     ///
-    /// Each step leaves one node less that concerns the domain, and shows where what
-    /// concerns it begins below that.
+    /// Each step leaves less that concerns the domain, and shows where the rest of it begins
+    /// below that.
     fn clear(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
+        let (heir, keep) = (self.privileged, self.keep_orphans);
         while let Some(path) = self.domains.estates.first(domid).cloned() {
             let name = Name::Node(path.clone());
             let owned = self.store.get(&name).is_some_and(|node| node.value().acl.owner() == domid);
-            if owned && !path.is_root() && !self.keep_orphans {
+            if owned && !path.is_root() && !keep {
                 let removed = self.store.remove(&path, &mut self.ledger, &mut self.clock);
                 self.book();
                 if let Some(subtree) = removed {
                     self.tell_change(&name, &Effect::Removed(subtree), daemon);
                 }
-            } else if !self.disinherit(&name, domid) {
-                // That would be a place without the domain's name.
-                debug_assert!(false, "nothing of domain {domid} at {name:?}");
-                self.domains.estates.forget(domid, &path);
+                continue;
             }
+            let Self { store, ledger, clock, .. } = self;
+            let left = store.disinherit(&path, domid, heir, keep, ledger, clock);
+            self.domains.estates.move_down(domid, &path, &left);
+            self.book();
         }
         for name in self.special_names() {
-            self.disinherit(&name, domid);
+            let left = self.store.get(&name).and_then(|it| it.value().acl.after_death(domid, heir));
+            if let Some(left) = left {
+                self.store.set_acl(&name, left, &mut self.ledger, &mut self.clock);
+                self.book();
+            }
         }
-    }
-
-    /// Removes a dead domain from a permission list. What it owned is the control domain's.
-    /// `false` if it is not in the list.
-    fn disinherit(&mut self, name: &Name, dead: Domid) -> bool {
-        let Some(acl) = self.store.get(name).map(|node| node.value().acl.clone()) else {
-            return false;
-        };
-        let mut left = acl.without(dead);
-        if acl.owner() == dead {
-            left = Some(left.unwrap_or(acl).with_owner(self.privileged));
-        }
-        let Some(left) = left else {
-            return false;
-        };
-        self.store.set_acl(name, left, &mut self.ledger, &mut self.clock);
-        self.book();
-        true
     }
 
     fn special_names(&self) -> Vec<Name> {

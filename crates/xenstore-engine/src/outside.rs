@@ -48,11 +48,6 @@ pub trait Daemon {
         let _ = (switch, on);
     }
 
-    /// A domain's ring could not be connected. Its toolstack is told `EINVAL` at most.
-    fn not_connected(&mut self, why: &ConnectError) {
-        let _ = why;
-    }
-
     /// A request was refused because a domain would have had more of something than it
     /// may: of a quota, by its name, or of what else is limited.
     fn limit_refused(&mut self, domid: Domid, what: &'static str, wanted: u64, limit: u32) {
@@ -73,6 +68,11 @@ pub trait Daemon {
     /// A transaction of `holder` was protected for as long as can be and did not end.
     fn protection_expired(&mut self, holder: Domid) {
         let _ = holder;
+    }
+
+    /// A domain that was to be introduced has no ring that can be served.
+    fn not_connected(&mut self, error: &ConnectError) {
+        let _ = error;
     }
 
     /// A transaction was open for too long; it is gone.

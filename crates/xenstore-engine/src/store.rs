@@ -21,6 +21,7 @@ use crate::operation::{Effect, Operation, Reply};
 use crate::quota::{Charge, Ledger};
 use crate::refusal::Refusal;
 use crate::value::Value;
+use crate::way::Way;
 
 /// The nodes, and beside them the special names with their permissions.
 #[derive(Clone, Debug)]
@@ -323,6 +324,45 @@ impl Store {
             ledger.note_change(Change::Relisted { place, node, above, acl: acl.clone() });
         }
         self.change(name, ledger, clock, |data| data.acl = acl);
+    }
+
+    /// Takes a dead domain out of the permission list at a place, and out of those below it as
+    /// far down as they concern the domain without a gap. What it owned is `heir`'s; but if it
+    /// is not to be kept, then nothing is done to nodes that it owned below the place, nor to
+    /// what is below them. Returns the places of these.
+    ///
+    /// One pass, however deep: entries that name a domain may lie a thousand levels down.
+    pub fn disinherit(
+        &mut self,
+        place: &Path,
+        dead: Domid,
+        heir: Domid,
+        keep: bool,
+        ledger: &mut Ledger,
+        clock: &mut Clock,
+    ) -> Vec<Path> {
+        let Some(before) = self.nodes.subtree(place.components()) else {
+            return Vec::new();
+        };
+        let mut left = Vec::new();
+        let mut way = Way::from(place);
+        let after = before.changed(clock.tick(), |depth, node| {
+            let path = way.go(depth, node.name());
+            let NodeData { acl, value } = node.value();
+            if depth > 0 && !keep && acl.owner() == dead {
+                left.extend(Path::absolute(path));
+                return None;
+            }
+            let after = acl.after_death(dead, heir)?;
+            ledger.note(acl.owner(), -charge_of(acl, value, path.len(), node.name()));
+            ledger.note(after.owner(), charge_of(&after, value, path.len(), node.name()));
+            Some(NodeData { acl: after, value: value.clone() })
+        });
+        if let Some(after) = after {
+            // It takes the place of what is there: that cannot fail.
+            let _ = self.nodes.graft(place.components(), after, clock.tick());
+        }
+        left
     }
 
     /// Sets the value of a node there is, whoever asks.

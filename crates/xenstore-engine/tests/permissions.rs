@@ -3,6 +3,7 @@
 mod support;
 
 use support::{Host, T};
+use xenstore_engine::Settings;
 
 #[test]
 fn what_a_guest_creates_belongs_to_it() {
@@ -131,6 +132,46 @@ fn a_dead_owner_is_refused() {
     assert_eq!(host.chmod(tool, "/n", "n5"), "ENOENT");
     assert_eq!(host.chmod(tool, "//", "n5"), "ENOENT");
     assert_eq!(host.chmod(tool, "//", "n0"), "EINVAL");
+}
+
+/// The dead are named a thousand levels deep, and not named between; what they owned there
+/// goes, what others have below that with it.
+#[test]
+fn the_dead_are_named_nowhere_however_deep() {
+    for keep_orphans in [false, true] {
+        let mut host = Host::with(&Settings { keep_orphans, ..Settings::default() });
+        let tool = host.socket();
+        host.guest(5);
+        host.guest(6);
+        let mut path = String::new();
+        let mut named = Vec::new();
+        for depth in 0..1000 {
+            path.push_str("/n");
+            host.write(tool, &path, "");
+            named.push(match depth % 100 {
+                50 => "n6",
+                99 => "n0 r6",
+                _ => "n6 r0 b5",
+            });
+            assert_eq!(host.chmod(tool, &path, named[depth]), "OK");
+        }
+        let branch = &path[..2 * 970];
+        host.write(tool, &format!("{branch}/mine"), "");
+        host.chmod(tool, &format!("{branch}/mine"), "n5 r6");
+        host.write(tool, &format!("{branch}/mine/below"), "");
+        host.chmod(tool, &format!("{branch}/mine/below"), "n6 r5");
+        host.check();
+        host.kill(5);
+        for (depth, before) in named.iter().enumerate() {
+            let permissions = host.permissions(tool, &path[..2 * depth + 2]);
+            assert_eq!(permissions, before.replace(" b5", ""), "{depth}");
+        }
+        let mine = host.permissions(tool, &format!("{branch}/mine"));
+        let below = host.permissions(tool, &format!("{branch}/mine/below"));
+        let expected = if keep_orphans { ["n0 r6", "n6"] } else { ["ENOENT"; 2] };
+        assert_eq!([mine, below], expected);
+        host.check();
+    }
 }
 
 #[test]

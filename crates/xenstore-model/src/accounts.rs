@@ -85,3 +85,10 @@ pub fn known_lines(account: &str) -> String {
     let is_known = |line: &&str| quota(line).is_none_or(|it| !UNKNOWN.contains(&it.as_str()));
     account.split_inclusive('\n').filter(is_known).collect()
 }
+
+/// The same without the most that there ever was, which depends on the order of requests that
+/// were under way at the same time.
+pub fn current_lines(account: &str) -> String {
+    let current = |line: &str| line.split(" (max").next().unwrap_or_default().to_owned() + "\n";
+    known_lines(account).lines().map(current).collect()
+}

@@ -34,6 +34,7 @@
 //! | [`path`], [`acl`], [`store`] | names, rights, nodes |
 //! | [`operation`], [`transaction`] | what is done to them |
 //! | [`watch`] | who is told |
+//! | `visible` | all that can be found out of it |
 //! | [`domains`], `lifecycle`, [`accounts`] | domains, their coming and going, what they have |
 //! | [`request`], [`model`], `administration` | requests and their answers |
 //! | [`act`], [`world`], [`standing`] | what can happen, the engine it happens to, what its clients can know |
@@ -77,5 +78,6 @@ pub mod simulation;
 pub mod standing;
 pub mod store;
 pub mod transaction;
+mod visible;
 pub mod watch;
 pub mod world;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use xenstore_client::{Client, Store};
-use xenstore_model::accounts::known_lines;
+use xenstore_model::accounts::current_lines;
 use xenstore_model::act::Machine;
 use xenstore_model::model::{Message, Model};
 use xenstore_model::request::{Asked, Command, Request};
@@ -73,7 +73,7 @@ pub fn compare_accounts(client: &mut Client, villages: &mut [Village]) -> Result
             for domid in domids {
                 let found = client.control("quota", &[&domid.to_string()]);
                 let found = match found {
-                    Ok(account) => Some(known_lines(&format!("{account}\0"))),
+                    Ok(account) => Some(current_lines(&format!("{account}\0"))),
                     Err(error) if error.errno() == Some(Errno::NoEnt) => None,
                     Err(error) => return Err(error.into()),
                 };
@@ -104,7 +104,7 @@ fn account(model: &Model, domid: u16) -> String {
     );
     let said = model.take_output().remove(&HERALD).unwrap_or_default();
     let replies = said.into_iter().filter_map(|message| match message {
-        Message::Reply { payload, .. } => Some(payload),
+        Message::Reply { payload, .. } => Some(current_lines(&payload)),
         Message::Event { .. } => None,
     });
     replies.collect()

@@ -32,7 +32,7 @@ const MOST_WAITING: usize = 3;
 const MOST_CANDIDATES: usize = 16;
 
 /// So much is remembered of what was said.
-const HISTORY: usize = 60;
+const HISTORY: usize = 2000;
 
 /// Some guests and their toolstacks.
 #[derive(Debug)]
@@ -298,7 +298,10 @@ impl Village {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        let mut line = line();
+        let mut line = match self.judge.candidates() {
+            1 => line(),
+            several => format!("{} [{several} explanations]", line()),
+        };
         if let Some((end, _)) = line.char_indices().nth(300) {
             line.truncate(end);
         }

@@ -215,6 +215,44 @@ impl<V: Clone> Subtree<V> {
         (top.born, top.generation) = (generation, generation);
         self
     }
+
+    /// The subtree with other values: `change` is shown a node with its depth, 0 for the top,
+    /// and returns its new value, if it is to have one. Of a node that gets one it is shown the
+    /// children, too; one that gets none stays as it is, shared with all below it. `None` if
+    /// that is the top.
+    ///
+    /// Changed nodes are stamped, and copied even if nobody shares them. Costs what is shown:
+    /// less than updates one by one, each of which goes all the way down.
+    pub fn changed(
+        &self,
+        generation: u64,
+        mut change: impl FnMut(usize, &Node<V>) -> Option<V>,
+    ) -> Option<Self> {
+        let copy = |of: &Node<V>, value| {
+            let mut copy = of.clone();
+            *copy.change(generation).0 = value;
+            copy
+        };
+        // The way down to the node at hand: copies, each with its children still to be shown.
+        let mut way = vec![(copy(self, change(0, self)?), self.children.iter())];
+        loop {
+            let depth = way.len();
+            let (_, children) = way.last_mut()?;
+            if let Some(child) = children.next() {
+                if let Some(value) = change(depth, child) {
+                    way.push((copy(child, value), child.children.iter()));
+                }
+                continue;
+            }
+            let (done, _) = way.pop()?;
+            let Some((parent, _)) = way.last_mut() else {
+                return Some(Self(Arc::new(done)));
+            };
+            if let Some(place) = parent.child_mut(&done.name.clone()) {
+                *place = Arc::new(done);
+            }
+        }
+    }
 }
 
 impl<V> Deref for Subtree<V> {

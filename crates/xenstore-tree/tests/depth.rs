@@ -95,3 +95,16 @@ fn dropping_what_is_shared_halfway() {
         drop(half);
     });
 }
+
+#[test]
+fn changing_all_of_a_deep_tree() {
+    on_a_small_stack(|| {
+        let tree = chain(1);
+        let all = tree.subtree([]).unwrap();
+        let changed = all.changed(2, |_, node| Some(node.value() + 1)).unwrap();
+        assert_eq!(
+            changed.descendants().last().map(|(depth, node)| (depth, *node.value())),
+            Some((LEVELS, 2))
+        );
+    });
+}

@@ -235,3 +235,25 @@ fn trees_cross_threads() {
     tree.remove(["a"], 5).unwrap();
     assert_eq!(reader.join().unwrap(), (4, 2));
 }
+
+#[test]
+fn a_changed_subtree_shares_what_was_not_changed() {
+    let mut tree = sample();
+    tree.insert(["a", "d"], "e", 0, 5).unwrap();
+    let before = tree.subtree(["a"]).unwrap();
+    let mut shown = Vec::new();
+    let after = before.changed(9, |depth, node| {
+        shown.push((depth, node.name().to_owned()));
+        (node.name() != "d").then_some(7)
+    });
+    let after = after.unwrap();
+    assert_eq!(shown, [(0, "a"), (1, "b"), (2, "c"), (1, "d")].map(|(d, n)| (d, n.to_owned())));
+    let child = |of: &Subtree<u32>, name| std::ptr::from_ref(of.child(name).unwrap());
+    assert_eq!(child(&after, "d"), child(&before, "d"));
+    let stamps = |node: &Node<u32>| (*node.value(), node.born(), node.generation());
+    let b = after.child("b").unwrap();
+    let changed = [&*after, b, b.child("c").unwrap()].map(stamps);
+    assert_eq!(changed, [(7, 1, 9), (7, 2, 9), (7, 3, 9)]);
+    assert_eq!(*before.child("b").unwrap().value(), 0, "a snapshot does not change");
+    assert!(before.changed(10, |_, _| None).is_none());
+}
