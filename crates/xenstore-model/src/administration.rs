@@ -64,9 +64,7 @@ impl Model {
         let features = match domid {
             None => caller.features,
             Some(_) if !caller.privileged => return Err(Errno::Acces),
-            Some(domid) => {
-                self.domain_now(domid, hypervisor)?.features.unwrap_or(ALL_FEATURES)
-            }
+            Some(domid) => self.domain_now(domid, hypervisor)?.features.unwrap_or(ALL_FEATURES),
         };
         Ok(format!("{features}\0"))
     }
