@@ -146,7 +146,11 @@ impl Daemon for Services {
     fn transaction_expired(&mut self, domid: Domid) {
         let what = "longest-transaction";
         if let Some(suppressed) = self.limit_messages.check((domid, what), Instant::now()) {
-            tracing::warn!(domid = domid.get(), suppressed, "a transaction was open too long");
+            tracing::warn!(
+                domid = domid.get(),
+                suppressed,
+                "a transaction was open for too long and is gone (--longest-transaction)"
+            );
         }
     }
 
