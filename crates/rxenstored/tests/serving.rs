@@ -37,6 +37,21 @@ fn first_client(host: &Host) -> Client {
     Client::connect(host)
 }
 
+/// The commands were in no page of the manual.
+#[test]
+fn every_control_command_is_in_the_man_page() {
+    let page = include_str!("../../../docs/man/rxenstored.8");
+    let host = Host::new();
+    let _daemon = host.foreground(&[]);
+    let help = Client::connect(&host).ask(T::Control, "help\0");
+    assert!(help.lines().count() > 5, "{help}");
+    for line in help.lines() {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let entry = format!(".It Cm {name}");
+        assert!(page.lines().any(|line| line.starts_with(&entry)), "{name} is missing");
+    }
+}
+
 #[test]
 fn requests_are_answered() {
     let host = Host::new();
