@@ -196,7 +196,7 @@ impl EventLoop {
             self.line_up_the_woken();
             self.give_turns();
             self.write_output();
-            self.guests.flush(&mut self.look_again);
+            self.guests.flush(&mut self.look_again, &mut self.services);
             if self.settles.is_none() && self.guests.is_unsettled() {
                 self.settles = Some(Instant::now() + SETTLING);
             }
@@ -332,12 +332,12 @@ impl EventLoop {
             }
         }
         self.write_output();
-        self.guests.flush(&mut self.look_again);
+        self.guests.flush(&mut self.look_again, &mut self.services);
         Ok(())
     }
 
     fn guests_ready(&mut self) {
-        let fired = self.guests.fired();
+        let fired = self.guests.fired(&mut self.services);
         if fired.news {
             self.hear_news();
         }

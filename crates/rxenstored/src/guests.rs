@@ -5,7 +5,6 @@
 //! rules of the ring are cut off: their domain stays known (XSA-325).
 
 use std::fmt;
-use std::io;
 use std::os::fd::BorrowedFd;
 
 use xenstore_engine::{ConnectionId, Engine};
@@ -81,9 +80,12 @@ impl Guests {
     }
 
     /// What there is to do.
-    pub fn fired(&mut self) -> Fired {
-        let fired = self.rings().map(Rings::fired);
-        fired.and_then(|fired| complain("asked", fired)).unwrap_or_default()
+    pub fn fired(&mut self, services: &mut Services) -> Fired {
+        let fired = self.rings().map_or(Ok(Fired::default()), Rings::fired);
+        fired.unwrap_or_else(|error| {
+            services.event_channels_refuse("cannot be asked", &error);
+            Fired::default()
+        })
     }
 
     /// The domains that changed their state; `None` if any may have.
@@ -93,10 +95,11 @@ impl Guests {
 
     /// Tells the guests whose rings moved. Appends to `again` whose rings are to be looked at
     /// once more.
-    pub fn flush(&mut self, again: &mut Vec<Domid>) {
-        if let Some(rings) = self.rings() {
-            let flushed = rings.flush(again);
-            complain("used", flushed);
+    pub fn flush(&mut self, again: &mut Vec<Domid>, services: &mut Services) {
+        if let Some(rings) = self.rings()
+            && let Err(error) = rings.flush(again)
+        {
+            services.event_channels_refuse("cannot be used", &error);
         }
     }
 
@@ -195,11 +198,6 @@ impl Guests {
             rings.give_up(domid, error);
         }
     }
-}
-
-/// Logs what the event channels refuse; there is nobody to tell it to.
-fn complain<T>(what: &str, result: io::Result<T>) -> Option<T> {
-    result.inspect_err(|error| tracing::error!(%error, "event channels cannot be {what}")).ok()
 }
 
 impl fmt::Debug for Guests {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,6 +46,14 @@ impl Services {
     pub fn ring_given_up(&mut self, domid: Domid, why: &dyn Display) {
         if let Some(suppressed) = self.limit_messages.check((domid, "ring"), Instant::now()) {
             tracing::warn!(domid = domid.get(), %why, suppressed, "ring given up");
+        }
+    }
+
+    /// The event channels refuse something, perhaps in every round; there is nobody to tell
+    /// it to.
+    pub fn event_channels_refuse(&mut self, what: &'static str, error: &io::Error) {
+        if let Some(suppressed) = self.limit_messages.check((Domid::SELF, what), Instant::now()) {
+            tracing::error!(%error, suppressed, "event channels {what}");
         }
     }
 

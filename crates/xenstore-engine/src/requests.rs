@@ -246,6 +246,8 @@ impl Engine {
     ) -> Result<Operation, Refusal> {
         self.domains.check(&caller, Quota::NodePermissions, count as u64)?;
         let permissions = permissions.map_err(Malformed::from)?;
+        // Without that limit there may be a thousand domains to be asked about.
+        self.effort += count / WORK_PER_EFFORT;
         for permission in permissions.iter() {
             // A number may belong to another domain by now, and the news be still to come.
             self.domain_changed(permission.domid, outside);

@@ -208,7 +208,7 @@ impl Transaction {
 
     /// Lets go of the version of the store that it sees, for the one there is now. What it
     /// sees is made anew when it is asked for; that it may commit is only found out by doing
-    /// it again.
+    /// it again. Its changes stay listed: whether there are any decides if its end has to wait.
     pub fn cast_off(&mut self, store: Store, since: u64) {
         self.base = store.clone();
         self.work = store;

@@ -130,7 +130,9 @@ impl Engine {
         }
     }
 
-    /// What each transaction keeps that the next one does not, the oldest first, in bytes.
+    /// What each transaction keeps that the next one does not, the oldest first, in bytes. One
+    /// that was moved on meanwhile (`Transaction::move_to`) keeps a newer version than its place
+    /// says: then more is counted than is kept.
     fn kept(&self) -> Vec<(Pin, u64)> {
         let base = |pin: &Pin| {
             let open = self.connection(pin.1)?.transactions.get(&pin.2)?;

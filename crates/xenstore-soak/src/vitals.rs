@@ -16,8 +16,6 @@ pub struct Vitals {
     pub at: Instant,
     /// Bytes of memory the daemon holds (`VmRSS`).
     pub resident: u64,
-    /// The most it ever held (`VmHWM`).
-    pub peak: u64,
     /// Files it has open.
     pub files: usize,
     /// Processor time it has used.
@@ -41,7 +39,6 @@ impl Vitals {
         Ok(Self {
             at: Instant::now(),
             resident: bytes("VmRSS:")?,
-            peak: bytes("VmHWM:")?,
             files: fs::read_dir(format!("/proc/{daemon}/fd"))?.count(),
             daemon: processor_time(&format!("/proc/{daemon}/stat"))?,
             soak: processor_time("/proc/self/stat")?,
