@@ -167,7 +167,7 @@ impl Daemon for Services {
             tracing::warn!(
                 domid = domid.get(),
                 suppressed,
-                "too many old versions of the store: a transaction sees the newest now"
+                "too much is kept for open transactions of guests: one sees the newest store now"
             );
         }
     }

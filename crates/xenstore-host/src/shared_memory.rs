@@ -32,6 +32,14 @@ unsafe impl Sync for SharedMemory {}
 impl SharedMemory {
     /// Maps `length` bytes of a file or device from `offset` on, a multiple of the page
     /// size. `length` has to be a multiple of 4 and not zero.
+    ///
+    /// The file must not become shorter than that while it is mapped: the kernel ends a program
+    /// that touches what is gone. Pages of devices stay; who may shorten the files of a simulated
+    /// host may end its daemon anyway.
+    ///
+    /// # Errors
+    ///
+    /// There is no such part of the file, or this process may not map it.
     pub fn map(file: impl AsFd, offset: u64, length: usize) -> io::Result<Self> {
         if length == 0 || !length.is_multiple_of(size_of::<AtomicU32>()) {
             return Err(io::ErrorKind::InvalidInput.into());

@@ -152,6 +152,10 @@ impl Board {
     }
 
     /// A domain's ring, whether the domain exists or not.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be mapped, or there is no such domid.
     pub fn ring(&self, domid: Domid) -> io::Result<RingPage> {
         let offset = u64::from(domid.get()) * PAGE_SIZE as u64;
         SharedMemory::map(&self.rings, offset, PAGE_SIZE).map(RingPage::new)
@@ -168,6 +172,10 @@ impl Board {
     }
 
     /// Fires a port at the daemon, whose state is `event`.
+    ///
+    /// # Errors
+    ///
+    /// The FIFO takes no more.
     pub fn fire(&self, event: &AtomicU32, port: u32) -> io::Result<()> {
         // What the event tells of is there before its state is looked at: a port found fired
         // already is fired again only after that.
@@ -176,6 +184,10 @@ impl Board {
     }
 
     /// Fires a domain's event channel at the daemon.
+    ///
+    /// # Errors
+    ///
+    /// The FIFO takes no more.
     pub fn fire_from(&self, domid: Domid) -> io::Result<()> {
         match self.domain(domid, DomainWord::EventIn) {
             Some(event) => self.fire(event, FIRST_PORT + u32::from(domid.get())),
@@ -185,6 +197,10 @@ impl Board {
 
     /// Fires the event channels of several domains at the daemon, in one system call for a
     /// thousand of them.
+    ///
+    /// # Errors
+    ///
+    /// The FIFO takes no more.
     pub fn fire_from_all(&self, domids: &[Domid]) -> io::Result<()> {
         fence(SeqCst);
         let mut words = [0; PIPE_BUF];
@@ -203,6 +219,10 @@ impl Board {
     }
 
     /// Tells the daemon that some domain changed its state.
+    ///
+    /// # Errors
+    ///
+    /// The FIFO takes no more.
     pub fn fire_news(&self) -> io::Result<()> {
         self.fire(self.tally(Tally::News), NEWS_PORT)
     }
@@ -215,6 +235,10 @@ impl Board {
     /// Appends the domids whose event channel fired, or nothing if there are none. Each is
     /// told again only after its [`DomainWord::EventOut`] was set to 0, which has to happen
     /// before its ring is looked at.
+    ///
+    /// # Errors
+    ///
+    /// The FIFO cannot be read.
     pub fn take_notified(&self, domids: &mut Vec<u32>) -> io::Result<()> {
         take_words(&self.guests, domids)
     }
