@@ -157,6 +157,9 @@ impl Board {
     ///
     /// It cannot be mapped, or there is no such domid.
     pub fn ring(&self, domid: Domid) -> io::Result<RingPage> {
+        if !domid.is_real() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let offset = u64::from(domid.get()) * PAGE_SIZE as u64;
         SharedMemory::map(&self.rings, offset, PAGE_SIZE).map(RingPage::new)
     }
@@ -344,6 +347,7 @@ fn take_words(mut fifo: &File, words: &mut Vec<u32>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Field;
 
     /// A directory that was named by mistake lost what its file of that name began with.
     #[test]
@@ -358,5 +362,15 @@ mod tests {
         fs::remove_file(&file).unwrap();
         Board::open(directory.path()).unwrap();
         Board::open(directory.path()).unwrap();
+    }
+
+    /// Beyond the last ring there is no file: whoever touched a page of it was ended.
+    #[test]
+    fn no_ring_is_behind_the_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let board = Board::open(directory.path()).unwrap();
+        let last = Domid::new(Domid::FIRST_RESERVED.get() - 1);
+        assert_eq!(board.ring(last).unwrap().field(Field::Features), 0);
+        assert!(board.ring(Domid::SELF).is_err());
     }
 }
