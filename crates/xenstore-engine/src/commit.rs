@@ -123,13 +123,15 @@ impl Transaction {
 
     /// Moves an open transaction to the store as it is now, as if it began only now and
     /// its requests came all at once. Not possible if an answer would be another one;
-    /// then it stays what it is.
+    /// then it stays what it is, for good.
     pub fn move_to(&mut self, current: &Store, cx: &mut Context<'_>) {
-        if let Some(again) = self.replay(current, cx) {
-            let Self { base, work, ledger, changes, restructured, epoch, .. } = again;
-            (self.base, self.work, self.ledger) = (base, work, ledger);
-            (self.changes, self.restructured, self.epoch) = (changes, restructured, epoch);
-        }
+        let Some(again) = self.replay(current, cx) else {
+            self.stays = true;
+            return;
+        };
+        let Self { base, work, ledger, changes, restructured, epoch, .. } = again;
+        (self.base, self.work, self.ledger) = (base, work, ledger);
+        (self.changes, self.restructured, self.epoch) = (changes, restructured, epoch);
     }
 }
 

@@ -345,6 +345,12 @@ impl Engine {
         turn
     }
 
+    /// How much work the last turn was, in units of some 100 ns, as far as it was more than
+    /// ordinary requests are.
+    pub fn effort(&self) -> usize {
+        self.effort
+    }
+
     /// Sets how many unread replies a domain's ring may have.
     fn limit_replies(&mut self, id: ConnectionId, domid: Domid) {
         let most = self.domains.limit(domid, Quota::Outstanding);

@@ -75,6 +75,9 @@ pub struct Transaction {
     /// Whether its copy is none of its own any more, but the store as it was when it was
     /// cast off.
     adrift: bool,
+    /// It could not be moved to the store of some later moment. To try that again with each
+    /// request would be as much work each time as all of them together.
+    pub(crate) stays: bool,
     /// How many requests there were, refused ones included.
     requests: usize,
     /// Bytes its record takes.
@@ -124,6 +127,7 @@ impl Transaction {
             expires,
             since: 0,
             adrift: false,
+            stays: false,
             requests: 0,
             bytes: TRANSACTION_OVERHEAD,
             touched: HashMap::new(),

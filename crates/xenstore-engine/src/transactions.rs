@@ -169,6 +169,7 @@ impl Engine {
         }
         let tenure = protection.tenure(id, rank, transaction, now);
         if let Some(tenure) = &tenure
+            && !open.stays
             && !tenure.covers(&operation, &open.base)
             && !open.base.unchanged(store, &decisive(&operation))
         {

@@ -341,3 +341,31 @@ fn a_protected_transaction_does_not_move_for_what_it_made() {
     assert_eq!(answered, 32);
     assert_eq!(host.commit(victim, t), "OK");
 }
+
+/// A guest that is protected and makes its own transaction hopeless: to find out again with
+/// each request that it cannot be moved was as much work each time as all its requests.
+#[test]
+fn what_cannot_be_moved_is_not_tried_again() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.write(tool, "/local/domain/5/r", "0");
+    for path in ["/local/domain/5", "/local/domain/5/r"] {
+        host.chmod(tool, path, "n5");
+    }
+    host.lose(guest, tool, "/local/domain/5/r");
+    let t = host.begin(guest);
+    for number in 0..500 {
+        assert_eq!(host.ask_in(guest, t, T::Write, format!("{}/{number}\0v", number / 50)), "OK");
+    }
+    assert_eq!(host.ask_in(guest, t, T::Read, "r\0"), "0x");
+    host.write(guest, "r", "other");
+    host.write(guest, "d/x", "");
+    let mut efforts = Vec::new();
+    for number in 0..10 {
+        assert_eq!(host.ask_in(guest, t, T::Read, format!("d/p{number}\0")), "ENOENT");
+        efforts.push(host.engine.effort());
+    }
+    assert!(efforts[0] > 1000, "it was tried once: {efforts:?}");
+    assert!(efforts[1..].iter().all(|&effort| effort < 10), "{efforts:?}");
+    assert_eq!(host.commit(guest, t), "EAGAIN");
+}
