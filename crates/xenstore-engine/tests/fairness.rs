@@ -349,8 +349,9 @@ fn what_cannot_be_moved_is_not_tried_again() {
     let mut host = Host::new();
     let (tool, guest) = (host.socket(), host.guest(5));
     host.write(tool, "/local/domain/5/r", "0");
-    for path in ["/local/domain/5", "/local/domain/5/r"] {
-        host.chmod(tool, path, "n5");
+    host.write(tool, "/local/domain/5/d/x", "");
+    for name in ["", "/r", "/d", "/d/x"] {
+        host.chmod(tool, &format!("/local/domain/5{name}"), "n5");
     }
     host.lose(guest, tool, "/local/domain/5/r");
     let t = host.begin(guest);
@@ -359,7 +360,7 @@ fn what_cannot_be_moved_is_not_tried_again() {
     }
     assert_eq!(host.ask_in(guest, t, T::Read, "r\0"), "0x");
     host.write(guest, "r", "other");
-    host.write(guest, "d/x", "");
+    host.write(guest, "d/x", "other");
     let mut efforts = Vec::new();
     for number in 0..10 {
         assert_eq!(host.ask_in(guest, t, T::Read, format!("d/p{number}\0")), "ENOENT");
