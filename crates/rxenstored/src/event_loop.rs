@@ -6,9 +6,9 @@
 //! waiting. What the turns produced is written, one system call a connection; guests are
 //! told once that their rings moved. Then the logs are flushed.
 
+use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -19,7 +19,6 @@ use rustix::io::Errno;
 use rustix::time::Timespec;
 use thiserror::Error;
 use xenstore_engine::{ConnectionId, Engine, Outside, Turn};
-use xenstore_host::ring::RingError;
 use xenstore_host::{ConnectError, Rings};
 use xenstore_wire::Domid;
 
@@ -31,6 +30,7 @@ use crate::engine_time::EngineTime;
 use crate::guests::Guests;
 use crate::line::Line;
 use crate::logging::Logging;
+use crate::rests::Rests;
 use crate::services::Services;
 use crate::signals::{Signal, Signals};
 use crate::socket::Listener;
@@ -51,6 +51,8 @@ const SETTLING: Duration = Duration::from_millis(1);
 
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
 const ACCEPTS: usize = 64;
+
+mod domains;
 
 /// What the process hands to its event loop. Dropping it removes the socket.
 #[derive(Debug)]
@@ -130,6 +132,9 @@ pub struct EventLoop {
     look_again: Vec<Domid>,
     /// When it is to be looked whether any went on without a word.
     settles: Option<Instant>,
+    /// Domains of which something became that was not looked at yet.
+    changed: VecDeque<Domid>,
+    rests: Rests,
     thrift: Thrift,
 }
 
@@ -155,6 +160,8 @@ impl EventLoop {
             line: Line::default(),
             look_again: Vec::new(),
             settles: None,
+            changed: VecDeque::new(),
+            rests: Rests::default(),
             thrift: Thrift::new(Instant::now()),
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
@@ -193,6 +200,7 @@ impl EventLoop {
                     Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
+            self.look_at_changed();
             self.line_up_the_woken();
             self.give_turns();
             self.write_output();
@@ -211,7 +219,8 @@ impl EventLoop {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
-        let most = if self.line.is_empty() && self.look_again.is_empty() {
+        let nothing = self.line.is_empty() && self.look_again.is_empty() && self.changed.is_empty();
+        let most = if nothing {
             let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
             pause.into_iter().chain(deadline).chain(settles).chain(self.thrift.pause()).min()
         } else {
@@ -318,70 +327,6 @@ impl EventLoop {
         }
     }
 
-    /// Connects the domains that are there already: the daemon's own, and those that have
-    /// waited for it.
-    fn connect_domains(&mut self, own: Domid) -> Result<(), EventLoopError> {
-        if !self.guests.connect_own(own)? {
-            return Ok(());
-        }
-        self.engine.serve_ring(own, &mut self.services);
-        for domid in self.guests.waiting_domains() {
-            if domid != own {
-                let adopted = self.with_outside(|engine, outside| engine.adopt(domid, outside));
-                tracing::info!(domid = domid.get(), adopted, "domain was there before the daemon");
-            }
-        }
-        self.write_output();
-        self.guests.flush(&mut self.look_again, &mut self.services);
-        Ok(())
-    }
-
-    fn guests_ready(&mut self) {
-        let fired = self.guests.fired(&mut self.services);
-        if fired.news {
-            self.hear_news();
-        }
-        self.look_at(fired.domains);
-    }
-
-    /// Looks at the rings of guests that may have gone on without saying so.
-    fn look_again(&mut self) {
-        if self.settles.is_some_and(|settles| Instant::now() >= settles) {
-            self.settles = None;
-            self.look_again.extend(self.guests.settle());
-        }
-        let again = mem::take(&mut self.look_again);
-        self.look_at(again);
-    }
-
-    fn look_at(&mut self, guests: Vec<Domid>) {
-        for domid in guests {
-            if let Some(id) = self.engine.ring(domid) {
-                self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
-                self.write(id);
-            }
-        }
-    }
-
-    /// Learns what became of domains.
-    fn hear_news(&mut self) {
-        while let Some(changed) = self.guests.changed() {
-            if changed.is_empty() {
-                return;
-            }
-            self.domains_changed(&changed);
-        }
-        // It is not said which.
-        self.domains_changed(&self.engine.known_domains());
-    }
-
-    fn domains_changed(&mut self, domains: &[Domid]) {
-        self.thrift.somebody_left();
-        for &domid in domains {
-            self.with_outside(|engine, outside| engine.domain_changed(domid, outside));
-        }
-    }
-
     fn with_outside<R>(&mut self, act: impl FnOnce(&mut Engine, &mut Outside<'_>) -> R) -> R {
         let mut outside = Outside {
             hypervisor: self.guests.hypervisor(),
@@ -422,18 +367,6 @@ impl EventLoop {
                 None => self.client_turn(id),
             }
         }
-    }
-
-    fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
-        self.guests.read(&mut self.engine, id, domid, &mut self.services);
-        if self.turn(id) == Turn::Broken {
-            self.services.ring_given_up(domid, &"it broke the protocol");
-            // What was answered before still goes out, if it finds room.
-            self.guests.write(&mut self.engine, id, domid, &mut self.services);
-            let error = RingError::Protocol;
-            self.guests.cut_off(&mut self.engine, id, domid, error, &mut self.services);
-        }
-        self.wants_turn(id);
     }
 
     fn client_turn(&mut self, id: ConnectionId) {

@@ -248,7 +248,8 @@ impl Rings {
         }
     }
 
-    /// Connects this domain's own kernel.
+    /// Connects this domain's own kernel. What it put into its ring before the daemon was
+    /// there waits to be answered, and is; the ring is emptied only if it makes no sense.
     ///
     /// # Errors
     ///
@@ -256,7 +257,13 @@ impl Rings {
     pub fn connect_own(&mut self, domid: Domid, features: Features) -> Result<(), ConnectError> {
         let mapped = self.machine.own_ring();
         let (page, port) = mapped.map_err(|source| ConnectError::Ring { domid, source })?;
-        self.install(domid, page, port, features)
+        let lanes = [Lane::Requests, Lane::Responses];
+        if lanes.iter().any(|&lane| page.waiting(lane).is_err()) {
+            page.restart();
+        }
+        self.install(domid, page, port, features)?;
+        self.begin(domid);
+        Ok(())
     }
 
     /// Whether a domain's ring says by which event channel to connect it: that of one that
@@ -285,15 +292,21 @@ impl Rings {
         let ring =
             Ring { page, port: Some(bound), features, moved: false, unsettled: false, full: false };
         self.connected.insert(domid, ring);
-        self.begin(domid);
         Ok(())
     }
 
-    /// Empties a ring and tells its guest that it is connected. Domain 0's kernel waits for
-    /// that before it looks at its ring at all.
-    fn begin(&mut self, domid: Domid) {
+    /// Empties a guest's ring and tells it that it is connected.
+    fn begin_anew(&mut self, domid: Domid) {
         if let Some(ring) = self.connected.get(domid) {
             ring.page.restart();
+        }
+        self.begin(domid);
+    }
+
+    /// Tells a guest that it is connected. Domain 0's kernel waits for that before it looks for
+    /// replies at all.
+    fn begin(&mut self, domid: Domid) {
+        if let Some(ring) = self.connected.get(domid) {
             ring.page.set_field(Field::Error, 0);
             ring.page.set_field(Field::Connection, 0);
         }
@@ -322,7 +335,9 @@ impl Hypervisor for Rings {
             }
             let mapped = self.machine.map(domid);
             let page = mapped.map_err(|source| ConnectError::Ring { domid, source })?;
-            return self.install(domid, page, port, features);
+            self.install(domid, page, port, features)?;
+            self.begin_anew(domid);
+            return Ok(());
         };
         if let Some(old) = ring.port.take() {
             self.ports.remove(&old);
@@ -333,7 +348,7 @@ impl Hypervisor for Rings {
             ring.port = Some(bound);
             self.ports.insert(bound, domid);
         }
-        self.begin(domid);
+        self.begin_anew(domid);
         if bound.is_err() {
             self.give_up(domid, RingError::Communication);
         }

@@ -83,6 +83,30 @@ fn nothing_is_settled_that_moved_just_now() {
     assert!(!rings.is_unsettled());
 }
 
+/// Something in domain 0 asks the store before the daemon runs, and sleeps until there is a reply.
+/// Its request was thrown away when the ring was connected, and it slept for ever.
+#[test]
+fn what_domain_0_asked_before_is_read() {
+    let (_directory, board, mut rings) = host();
+    let page = board.ring(Domid::DOM0).unwrap();
+    page.put(Lane::Requests, b"a request").unwrap();
+    rings.connect_own(Domid::DOM0, Features::ALL).unwrap();
+    let mut again = Vec::new();
+    rings.flush(&mut again).unwrap();
+    assert_eq!(again, [Domid::DOM0]);
+    let mut buffer = [0; 20];
+    assert_eq!(rings.read(Domid::DOM0, &mut buffer), Ok(9));
+}
+
+#[test]
+fn a_ring_of_domain_0_without_sense_is_emptied() {
+    let (_directory, board, mut rings) = host();
+    let page = board.ring(Domid::DOM0).unwrap();
+    page.set_field(Field::ResponseProducer, 5000);
+    rings.connect_own(Domid::DOM0, Features::ALL).unwrap();
+    assert_eq!(page.waiting(Lane::Responses), Ok(0));
+}
+
 /// Bytes that go to the guest.
 const STREAM: usize = 10_000_000;
 

@@ -1,0 +1,102 @@
+//! The event loop's part for guests: their rings, and what becomes of domains.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use xenstore_engine::{ConnectionId, Turn};
+use xenstore_host::ring::RingError;
+use xenstore_wire::Domid;
+
+use super::{EventLoop, EventLoopError};
+
+/// How long a round may spend on what became of domains. An ordinary death takes a hundredth
+/// of it; guests that prepared for theirs, and die all at once, do not stop the others.
+const LONGEST_NEWS: Duration = Duration::from_millis(10);
+
+impl EventLoop {
+    /// Connects the domains that are there already: the daemon's own, and those that have
+    /// waited for it.
+    pub(super) fn connect_domains(&mut self, own: Domid) -> Result<(), EventLoopError> {
+        if !self.guests.connect_own(own)? {
+            return Ok(());
+        }
+        self.engine.serve_ring(own, &mut self.services);
+        for domid in self.guests.waiting_domains() {
+            if domid != own {
+                let adopted = self.with_outside(|engine, outside| engine.adopt(domid, outside));
+                tracing::info!(domid = domid.get(), adopted, "domain was there before the daemon");
+            }
+        }
+        self.write_output();
+        self.guests.flush(&mut self.look_again, &mut self.services);
+        Ok(())
+    }
+
+    pub(super) fn guests_ready(&mut self) {
+        let fired = self.guests.fired(&mut self.services);
+        if fired.news {
+            self.hear_news();
+        }
+        self.look_at(fired.domains);
+    }
+
+    /// Looks at the rings of guests that may have gone on without saying so.
+    pub(super) fn look_again(&mut self) {
+        if self.settles.is_some_and(|settles| Instant::now() >= settles) {
+            self.settles = None;
+            self.look_again.extend(self.guests.settle());
+        }
+        let again = mem::take(&mut self.look_again);
+        self.look_at(again);
+    }
+
+    fn look_at(&mut self, guests: Vec<Domid>) {
+        for domid in guests {
+            if let Some(id) = self.engine.ring(domid) {
+                self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
+                self.write(id);
+            }
+        }
+    }
+
+    /// Learns of which domains something became.
+    fn hear_news(&mut self) {
+        self.thrift.somebody_left();
+        while let Some(changed) = self.guests.changed() {
+            if changed.is_empty() {
+                return;
+            }
+            self.changed.extend(changed);
+        }
+        // It is not said which.
+        self.changed.extend(self.engine.known_domains());
+    }
+
+    /// Looks what became of domains, of some of them: what the dead had is removed, and others
+    /// are to be served in between.
+    pub(super) fn look_at_changed(&mut self) {
+        let begun = Instant::now();
+        while let Some(domid) = self.changed.pop_front() {
+            self.with_outside(|engine, outside| engine.domain_changed(domid, outside));
+            if begun.elapsed() > LONGEST_NEWS {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
+        if self.rests.is_resting(id, self.time.now()) {
+            return self.line.join(id);
+        }
+        self.guests.read(&mut self.engine, id, domid, &mut self.services);
+        if self.turn(id) == Turn::Broken {
+            self.services.ring_given_up(domid, &"it broke the protocol");
+            // What was answered before still goes out, if it finds room.
+            self.guests.write(&mut self.engine, id, domid, &mut self.services);
+            let error = RingError::Protocol;
+            self.guests.cut_off(&mut self.engine, id, domid, error, &mut self.services);
+        }
+        self.rests.after(self.engine.effort(), id, self.time.now());
+        self.wants_turn(id);
+    }
+}

@@ -1,0 +1,68 @@
+//! Guests for whom there was much to do rest, so that others find the daemon free.
+//!
+//! One request can be as much work as thousands of others: the end of a large transaction, a
+//! request in one that has to be done again because of others. In turns alone a guest with
+//! such requests would have each neighbour wait for one of them, again and again. So after
+//! more work than a turn of ordinary requests it has no turn until several times as long has
+//! passed: whoever asks meanwhile finds the daemon free more often than not, and its median
+//! latency is what it was.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use xenstore_engine::ConnectionId;
+
+/// Work that needs no rest: that of a turn.
+const ORDINARY: usize = 256;
+
+/// What a unit of work takes, roughly.
+const UNIT: Duration = Duration::from_nanos(50);
+
+/// How many times as long as the work the rest is.
+const TIMES: u32 = 3;
+
+/// Who rests.
+#[derive(Debug, Default)]
+pub struct Rests {
+    until: HashMap<ConnectionId, Duration>,
+}
+
+impl Rests {
+    /// Takes note of the work of a guest's turn, which began at this time.
+    pub fn after(&mut self, effort: usize, id: ConnectionId, now: Duration) {
+        if effort > ORDINARY {
+            self.until.retain(|_, until| *until > now);
+            let work = UNIT * u32::try_from(effort).unwrap_or(u32::MAX);
+            self.until.insert(id, now + work * (1 + TIMES));
+        }
+    }
+
+    /// Whether a guest has no turn yet.
+    pub fn is_resting(&self, id: ConnectionId, now: Duration) -> bool {
+        !self.until.is_empty() && self.until.get(&id).is_some_and(|&until| until > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xenstore_engine::{Engine, Settings, Silent};
+
+    use super::*;
+
+    #[test]
+    fn much_work_is_followed_by_a_longer_rest() {
+        let mut engine = Engine::new(&Settings::default());
+        let [busy, other] = [(); 2].map(|()| engine.connect_socket(&mut Silent));
+        let mut rests = Rests::default();
+        let start = Duration::from_secs(1);
+        rests.after(ORDINARY, other, start);
+        rests.after(20_000, busy, start);
+        assert!(!rests.is_resting(other, start));
+        let work = 20_000 * UNIT;
+        assert!(rests.is_resting(busy, start + work * TIMES));
+        let later = start + work * (TIMES + 1);
+        assert!(!rests.is_resting(busy, later));
+        rests.after(20_000, other, later);
+        assert_eq!(rests.until.len(), 1, "who rested long ago is forgotten");
+    }
+}
