@@ -43,11 +43,11 @@ impl Target {
     }
 
     /// The most guests it takes in within seconds, rather than minutes: what a guest costs the
-    /// C daemon grows with their number.
+    /// other daemons grows with their number.
     pub fn most_guests(self) -> u16 {
         match self {
-            Self::C => 1_000,
-            Self::Rxenstored | Self::Oxenstored => 10_000,
+            Self::C | Self::Oxenstored => 1_000,
+            Self::Rxenstored => 10_000,
         }
     }
 
