@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use xenstore_engine::{ConnectionId, Engine, Outside, Settings, Silent, Turn};
+use xenstore_engine::{
+    ConnectionId, Daemon, Engine, Incident, Origin, Outside, Settings, Silent, Transport, Turn,
+};
 use xenstore_host::{ConnectError, DomainState, Hypervisor};
 use xenstore_wire::{Domid, Features, Header, Message, MessageType, PAYLOAD_MAX, decoder, message};
 
@@ -158,6 +160,22 @@ impl Hypervisor for Guests {
     fn disconnect(&mut self, _domid: Domid) {}
 }
 
+/// Whose rings ended or began anew. What their clients asked before is not answered any more.
+#[derive(Default)]
+struct Renewals(Vec<Domid>);
+
+impl Daemon for Renewals {
+    fn observes(&self) -> bool {
+        true
+    }
+
+    fn observe(&mut self, origin: &Origin, incident: &Incident<'_>) {
+        if matches!((origin.transport, incident), (Transport::Ring, Incident::Disconnected)) {
+            self.0.push(origin.domid);
+        }
+    }
+}
+
 /// A connection, and what its client has seen of it.
 #[derive(Default)]
 struct Client {
@@ -173,6 +191,7 @@ struct Client {
 struct World {
     engine: Engine,
     guests: Guests,
+    renewals: Renewals,
     clients: Vec<(ConnectionId, Client)>,
     next_id: u32,
     now: Duration,
@@ -186,6 +205,7 @@ fuzz_target!(|actions: Vec<Action>| {
     let mut world = World {
         engine: Engine::new(&Settings::default()),
         guests: Guests::default(),
+        renewals: Renewals::default(),
         clients: Vec::new(),
         next_id: 1,
         now: Duration::ZERO,
@@ -301,10 +321,20 @@ impl World {
     }
 
     fn domain_changed(&mut self, number: u8) {
-        let World { engine, guests, now, .. } = self;
-        let mut outside = Outside { hypervisor: guests, daemon: &mut Silent, now: *now };
+        let World { engine, guests, renewals, now, .. } = self;
+        let mut outside = Outside { hypervisor: guests, daemon: renewals, now: *now };
         engine.domain_changed(Domid::new(number.into()), &mut outside);
+        self.forget_renewed();
         self.notice_rings();
+    }
+
+    fn forget_renewed(&mut self) {
+        for domid in self.renewals.0.drain(..) {
+            let ring = self.engine.ring(domid);
+            if let Some((_, client)) = self.clients.iter_mut().find(|(id, _)| Some(*id) == ring) {
+                *client = Client::default();
+            }
+        }
     }
 
     /// Rings come and go as the engine decides.
@@ -348,8 +378,8 @@ impl World {
     }
 
     fn turns(&mut self, id: ConnectionId) {
-        let World { engine, guests, now, .. } = self;
-        let mut outside = Outside { hypervisor: guests, daemon: &mut Silent, now: *now };
+        let World { engine, guests, renewals, now, .. } = self;
+        let mut outside = Outside { hypervisor: guests, daemon: renewals, now: *now };
         let mut last = Turn::More;
         for _ in 0..1000 {
             last = engine.turn(id, &mut outside);
@@ -358,6 +388,7 @@ impl World {
             }
         }
         assert_ne!(last, Turn::More, "a client's requests never end");
+        self.forget_renewed();
         if last == Turn::Broken
             && let Some((_, client)) = self.clients.iter_mut().find(|(other, _)| *other == id)
         {

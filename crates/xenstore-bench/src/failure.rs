@@ -50,6 +50,9 @@ pub enum Failure {
         /// How long it was waited for.
         patience: Duration,
     },
+    /// What a workload needs is not there.
+    #[error("expected {0}, found nothing")]
+    Nothing(&'static str),
     /// A file that the workload is made from does not say what it should.
     #[error("{0}")]
     Source(String),

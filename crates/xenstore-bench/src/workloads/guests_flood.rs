@@ -67,7 +67,7 @@ impl Workload for GuestsFlood {
         let nodes = [NODE.to_owned()];
         let good = world.grow(1, &nodes)?.into_iter().next();
         let mut good = Player::new(
-            good.ok_or_else(|| Failure::Source("no guest".to_owned()))?,
+            good.ok_or_else(|| Failure::Nothing("a guest"))?,
             Ask::Read(NODE),
         );
 
@@ -143,7 +143,7 @@ fn measure(world: &mut World, good: &mut Player, requests: u32) -> Result<Measur
         }
     }
     let [read, write] = latencies.map(|latencies| {
-        latencies.spread().ok_or_else(|| Failure::Source("nothing was measured".to_owned()))
+        latencies.spread().ok_or_else(|| Failure::Nothing("latencies"))
     });
     Ok(Measured { read: read?, write: write? })
 }

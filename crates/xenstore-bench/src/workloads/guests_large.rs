@@ -3,7 +3,8 @@
 //!
 //! Each time as many guests ask as the small host has, and then all there are. Of ten thousand
 //! rings none is in the processor's caches when its turn comes; the first figure is without
-//! that, the second with it.
+//! that, the second with it. What moving bytes through so many rings costs by itself says the
+//! example `guest_load`.
 
 use std::time::Duration;
 
@@ -45,7 +46,10 @@ impl Workload for GuestsLarge {
     }
 
     fn goals(&self) -> &'static [Goal] {
-        &[Goal { figure: GROWTH_SAME, bound: Bound::AtMost(1.3) }]
+        &[
+            Goal { figure: GROWTH_SAME, bound: Bound::AtMost(1.1) },
+            Goal { figure: GROWTH_ALL, bound: Bound::AtMost(1.1) },
+        ]
     }
 
     fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure> {
