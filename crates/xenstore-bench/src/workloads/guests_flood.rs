@@ -66,10 +66,7 @@ impl Workload for GuestsFlood {
         let mut outcome = Outcome::default();
         let nodes = [NODE.to_owned()];
         let good = world.grow(1, &nodes)?.into_iter().next();
-        let mut good = Player::new(
-            good.ok_or_else(|| Failure::Nothing("a guest"))?,
-            Ask::Read(NODE),
-        );
+        let mut good = Player::new(good.ok_or(Failure::Nothing("a guest"))?, Ask::Read(NODE));
 
         let alone = measure(&mut world, &mut good, requests)?;
         alone.tell("alone", &mut outcome);
@@ -142,9 +139,8 @@ fn measure(world: &mut World, good: &mut Player, requests: u32) -> Result<Measur
             break;
         }
     }
-    let [read, write] = latencies.map(|latencies| {
-        latencies.spread().ok_or_else(|| Failure::Nothing("latencies"))
-    });
+    let [read, write] =
+        latencies.map(|latencies| latencies.spread().ok_or(Failure::Nothing("latencies")));
     Ok(Measured { read: read?, write: write? })
 }
 

@@ -59,7 +59,7 @@ impl Workload for GuestsIdle {
         let requests = if run.quick { QUICK_REQUESTS } else { REQUESTS };
         let mut world = World::of(run.daemon)?;
         let active = world.grow(1, &[NODE.to_owned()])?.into_iter().next();
-        let active = active.ok_or_else(|| Failure::Nothing("a guest"))?;
+        let active = active.ok_or(Failure::Nothing("a guest"))?;
         let mut active = Player::new(active, Ask::Read(NODE));
         let mut outcome = Outcome::default();
         let mut costs = Vec::new();
