@@ -45,6 +45,10 @@ const EVENTS: usize = 256;
 /// whose transactions all conflict commit four times as often with it.
 const ALERT: Duration = Duration::from_micros(50);
 
+/// How much longer than asked for the daemon may sleep: the kernel counts milliseconds. For the
+/// end of a rest, which is often shorter, it looks out awake.
+const OVERSLEEP: Duration = Duration::from_millis(1);
+
 /// How long after rings moved it is certain whether their guests went on without a word. It is
 /// looked after once to twice that.
 const SETTLING: Duration = Duration::from_millis(1);
@@ -202,6 +206,7 @@ impl EventLoop {
             }
             self.look_at_changed();
             self.line_up_the_woken();
+            self.line_up_the_rested();
             self.give_turns();
             self.write_output();
             self.guests.flush(&mut self.look_again, &mut self.services);
@@ -218,11 +223,14 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
-        let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
+        let in_time = |at: Duration| at.saturating_sub(self.time.now());
+        let deadline = self.engine.deadline().map(in_time);
+        let rest = self.rests.next().map(|at| in_time(at).saturating_sub(OVERSLEEP));
         let nothing = self.line.is_empty() && self.look_again.is_empty() && self.changed.is_empty();
         let most = if nothing {
             let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
-            pause.into_iter().chain(deadline).chain(settles).chain(self.thrift.pause()).min()
+            let times = [pause, deadline, rest, settles, self.thrift.pause()];
+            times.into_iter().flatten().min()
         } else {
             Some(Duration::ZERO)
         };
@@ -238,7 +246,7 @@ impl EventLoop {
             waited = self.look(events, most);
         }
         self.time.waited(Instant::now());
-        if events.is_empty() && self.line.is_empty() && self.look_again.is_empty() {
+        if events.is_empty() && nothing {
             self.thrift.idle();
         }
         waited
