@@ -28,7 +28,7 @@ impl Engine {
             Request::Introduce { domid, port } => self.introduce(domid, port, outside),
             Request::Release(domid) => self.release(domid, outside),
             Request::Resume(domid) => self.resume(domid),
-            Request::SetTarget { domid, target } => self.set_target(domid, target),
+            Request::SetTarget { domid, target } => self.set_target(domid, target, outside),
             Request::GetFeature(domid) => self.get_feature(caller, domid, outside),
             Request::SetFeature { domid, features } => self.set_feature(domid, features, outside),
             Request::GetQuota(question) => self.get_quota(question, outside),

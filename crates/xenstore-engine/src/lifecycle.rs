@@ -144,7 +144,15 @@ impl Engine {
 
     /// Gives a domain the rights of another beside its own. The link is a number, and
     /// dropped when either end goes (XSA-233).
-    pub(crate) fn set_target(&mut self, domid: Domid, target: Domid) -> Result<Reply, Refusal> {
+    pub(crate) fn set_target(
+        &mut self,
+        domid: Domid,
+        target: Domid,
+        outside: &mut Outside<'_>,
+    ) -> Result<Reply, Refusal> {
+        // One whose death is still to be noticed would take the link with it.
+        self.domain_changed(domid, outside);
+        self.domain_changed(target, outside);
         let id = self.introduced(domid)?.connection.ok_or(Errno::Inval)?;
         // The control domain's ring may not be connected where there is no hypervisor.
         if target != self.privileged {

@@ -35,3 +35,20 @@ fn it_is_said_why_a_ring_is_not_connected() {
     assert_eq!(host.ask(tool, T::Introduce, format!("5\x001\0{BAD_PORT}\0")), "EINVAL");
     assert_eq!(host.log.not_connected, ["event channel 13 of domain 5 cannot be bound"]);
 }
+
+/// A device model was to have the rights of a domain that was dead already, and of whose death
+/// the news was still to come: that was granted, and came to nothing with the news.
+#[test]
+fn nobody_gets_the_rights_of_a_domain_that_died_unnoticed() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.guest(5);
+    host.guest(6);
+    host.create(5);
+    assert_eq!(host.ask(tool, T::SetTarget, "6\x005\0"), "ENOENT");
+    assert_eq!(host.ask(tool, T::Introduce, "5\x001\x007\0"), "OK");
+    assert_eq!(host.ask(tool, T::SetTarget, "6\x005\0"), "OK");
+    host.create(6);
+    assert_eq!(host.ask(tool, T::SetTarget, "6\x005\0"), "ENOENT");
+    host.check();
+}

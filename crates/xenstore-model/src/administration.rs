@@ -21,7 +21,7 @@ impl Model {
             Request::Introduce(domid, port) => self.introduce(domid, port, hypervisor),
             Request::Release(domid) => self.release(domid, hypervisor),
             Request::Resume(domid) => self.resume(domid),
-            Request::SetTarget(domid, target) => self.set_target(domid, target),
+            Request::SetTarget(domid, target) => self.set_target(domid, target, hypervisor),
             Request::GetDomainPath(domid) => Ok(home_of(domid) + "\0"),
             Request::IsIntroduced(domid) => Ok(self.is_introduced(domid)),
             Request::GetFeature(domid) => self.get_feature(client, domid, hypervisor),

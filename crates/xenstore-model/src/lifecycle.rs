@@ -68,7 +68,14 @@ impl Model {
     }
 
     /// Gives a domain the rights of another beside its own.
-    pub(crate) fn set_target(&mut self, domid: u16, target: u16) -> Answer {
+    pub(crate) fn set_target(
+        &mut self,
+        domid: u16,
+        target: u16,
+        hypervisor: &mut dyn Hypervisor,
+    ) -> Answer {
+        self.domain_changed(domid, hypervisor);
+        self.domain_changed(target, hypervisor);
         self.check_reachable(domid)?;
         if target != 0 {
             self.check_reachable(target)?;
