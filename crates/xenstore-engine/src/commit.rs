@@ -123,7 +123,7 @@ impl Transaction {
 
     /// Moves an open transaction to the store as it is now, as if it began only now and
     /// its requests came all at once. Not possible if an answer would be another one;
-    /// then it stays what it is, for good.
+    /// then it stays what it is, unless it is cast off.
     pub fn move_to(&mut self, current: &Store, cx: &mut Context<'_>) {
         let Some(again) = self.replay(current, cx) else {
             self.stays = true;
@@ -132,6 +132,7 @@ impl Transaction {
         let Self { base, work, ledger, changes, restructured, epoch, .. } = again;
         (self.base, self.work, self.ledger) = (base, work, ledger);
         (self.changes, self.restructured, self.epoch) = (changes, restructured, epoch);
+        self.stays = false;
     }
 }
 

@@ -117,3 +117,31 @@ fn who_has_many_lets_go_before_who_has_one() {
     }
     host.check();
 }
+
+/// A protected transaction that could not be moved to a later moment, and then was when it was
+/// cast off, is moved again: it was told old values, and lost a second time.
+#[test]
+fn what_was_moved_after_all_is_protected_again() {
+    let (mut host, guest, tool) = short_of_memory();
+    for name in ["", "/r", "/d", "/d/x", "/q"] {
+        host.write(tool, &format!("/local/domain/5{name}"), "0");
+        host.chmod(tool, &format!("/local/domain/5{name}"), "n5");
+    }
+    replace_a_lot(&mut host, tool);
+    host.lose(guest, tool, "/local/domain/5/r");
+    let t = host.begin(guest);
+    assert_eq!(host.ask_in(guest, t, T::Read, "r\0"), "0x");
+    assert_eq!(host.ask_in(guest, t, T::Write, "mine\0v"), "OK");
+    // It disturbs itself.
+    host.write(guest, "r", "other");
+    host.write(guest, "d/x", "other");
+    assert_eq!(host.ask_in(guest, t, T::Read, "d/none\0"), "ENOENT");
+    host.write(guest, "r", "0x");
+    replace_a_lot(&mut host, tool);
+    assert!(host.log.cast_off.contains(&5));
+    assert_eq!(host.ask_in(guest, t, T::Read, "mine\0"), "v");
+    host.write(tool, "/local/domain/5/q", "1");
+    assert_eq!(host.ask_in(guest, t, T::Read, "q\0"), "1");
+    assert_eq!(host.commit(guest, t), "OK");
+    host.check();
+}
