@@ -95,6 +95,8 @@ pub struct Room {
     /// Those of them that stay if it is refused: its place was not asked about before, and
     /// counts from now on.
     of_place: usize,
+    /// Those of them that a first change at its place takes are among them.
+    of_change: bool,
 }
 
 /// A request and what its client was told.
@@ -150,6 +152,11 @@ impl Transaction {
             self.bytes += room.of_place;
             return result;
         }
+        if room.of_change
+            && let Some(changed) = self.touched.get_mut(&operation.name())
+        {
+            *changed = true;
+        }
         let answer = result.clone().map_err(Refusal::errno);
         self.bytes += room.bytes + work + answer.as_ref().map_or(0, Reply::size);
         self.log.push(Record { operation, answer });
@@ -195,7 +202,7 @@ impl Transaction {
             check_bound("transaction-requests", requests, MOST_REQUESTS, cx)?;
             check_bound("transaction-memory", self.bytes + bytes, MOST_BYTES, cx)?;
             self.requests = requests;
-            return Ok(Room { bytes, of_place: 0 });
+            return Ok(Room { bytes, of_place: 0, of_change: false });
         }
         check_bound("transaction-requests", requests, most_requests, cx)?;
         let used = cx.domains.usage(cx.caller.domid, Quota::Memory);
@@ -205,9 +212,9 @@ impl Transaction {
             cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
         }
         let of_place = if known.is_none() { RECORD_OVERHEAD + name.as_str().len() } else { 0 };
-        self.touched.insert(name, changes || known == Some(true));
+        self.touched.entry(name).or_default();
         self.requests = requests;
-        Ok(Room { bytes, of_place })
+        Ok(Room { bytes, of_place, of_change: changes })
     }
 
     /// Lets go of the version of the store that it sees, for the one there is now. What it

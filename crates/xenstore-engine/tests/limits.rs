@@ -88,6 +88,33 @@ fn what_is_refused_in_a_transaction_is_remembered_at_its_expense() {
     host.check();
 }
 
+/// Where something is changed for the first time, nodes are copied or made, and paid for. A
+/// write that was refused changed nothing: once it counted as the first all the same, and the
+/// next, which was granted, cost a fifth.
+#[test]
+fn a_refused_write_does_not_pay_for_the_next() {
+    let cost = |refused: bool| {
+        let mut host = Host::new();
+        let guest = host.guest(5);
+        home(&mut host);
+        let deep = "a/".repeat(400) + "a";
+        let t = host.begin(guest);
+        let before = host.memory(5);
+        if refused {
+            let large = "x".repeat(2025);
+            assert_eq!(host.ask_in(guest, t, T::Write, format!("{deep}\0{large}")), "ENOSPC");
+        }
+        assert_eq!(host.ask_in(guest, t, T::Write, format!("{deep}\0")), "OK");
+        let cost = host.memory(5) - before;
+        host.check();
+        assert_eq!(host.commit(guest, t), "OK");
+        host.check();
+        cost
+    };
+    let (plain, after_refusal) = (cost(false), cost(true));
+    assert!(after_refusal >= plain, "{after_refusal} bytes in the place of {plain}");
+}
+
 #[test]
 fn watches_transactions_permissions_and_paths_have_limits() {
     let mut host = Host::new();
