@@ -202,6 +202,7 @@ impl EventLoop {
             }
             self.look_at_changed();
             self.line_up_the_woken();
+            self.line_up_the_rested();
             self.give_turns();
             self.write_output();
             self.guests.flush(&mut self.look_again, &mut self.services);
@@ -218,7 +219,8 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
-        let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
+        let deadlines = self.engine.deadline().into_iter().chain(self.rests.next());
+        let deadline = deadlines.min().map(|at| at.saturating_sub(self.time.now()));
         let nothing = self.line.is_empty() && self.look_again.is_empty() && self.changed.is_empty();
         let most = if nothing {
             let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
@@ -238,7 +240,7 @@ impl EventLoop {
             waited = self.look(events, most);
         }
         self.time.waited(Instant::now());
-        if events.is_empty() && self.line.is_empty() && self.look_again.is_empty() {
+        if events.is_empty() && nothing {
             self.thrift.idle();
         }
         waited

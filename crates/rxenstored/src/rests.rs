@@ -5,9 +5,9 @@
 //! such requests would have each neighbour wait for one of them, again and again. So after
 //! more work than a turn of ordinary requests it has no turn until several times as long has
 //! passed: whoever asks meanwhile finds the daemon free more often than not, and its median
-//! latency is what it was.
+//! latency is what it was. And with nobody else to serve the daemon sleeps.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use xenstore_engine::ConnectionId;
@@ -25,6 +25,8 @@ const TIMES: u32 = 3;
 #[derive(Debug, Default)]
 pub struct Rests {
     until: HashMap<ConnectionId, Duration>,
+    /// Those of them who want a turn when their rest is over.
+    wanting: BTreeSet<(Duration, ConnectionId)>,
 }
 
 impl Rests {
@@ -37,9 +39,29 @@ impl Rests {
         }
     }
 
-    /// Whether a guest has no turn yet.
-    pub fn is_resting(&self, id: ConnectionId, now: Duration) -> bool {
-        !self.until.is_empty() && self.until.get(&id).is_some_and(|&until| until > now)
+    /// Whether a guest that wants a turn has none yet. It is among those who are
+    /// [over](Self::over) it then.
+    pub fn has_rest(&mut self, id: ConnectionId, now: Duration) -> bool {
+        let until = self.until.get(&id).copied().filter(|&until| until > now);
+        self.wanting.extend(until.map(|until| (until, id)));
+        until.is_some()
+    }
+
+    /// Those whose rest is over and who wanted a turn before.
+    pub fn over(&mut self, now: Duration) -> Vec<ConnectionId> {
+        let mut over = Vec::new();
+        while let Some(&(until, id)) = self.wanting.first()
+            && until <= now
+        {
+            self.wanting.pop_first();
+            over.push(id);
+        }
+        over
+    }
+
+    /// When that is so of the next.
+    pub fn next(&self) -> Option<Duration> {
+        self.wanting.first().map(|&(until, _)| until)
     }
 }
 
@@ -57,11 +79,14 @@ mod tests {
         let start = Duration::from_secs(1);
         rests.after(ORDINARY, other, start);
         rests.after(20_000, busy, start);
-        assert!(!rests.is_resting(other, start));
+        assert!(!rests.has_rest(other, start));
+        assert_eq!(rests.next(), None, "nobody wanted a turn");
         let work = 20_000 * UNIT;
-        assert!(rests.is_resting(busy, start + work * TIMES));
-        let later = start + work * (TIMES + 1);
-        assert!(!rests.is_resting(busy, later));
+        let (late, later) = (start + work * TIMES, start + work * (TIMES + 1));
+        assert!(rests.has_rest(busy, start) && rests.has_rest(busy, late));
+        assert_eq!((rests.next(), rests.over(late)), (Some(later), vec![]));
+        assert_eq!((rests.over(later), rests.next()), (vec![busy], None));
+        assert!(!rests.has_rest(busy, later));
         rests.after(20_000, other, later);
         assert_eq!(rests.until.len(), 1, "who rested long ago is forgotten");
     }

@@ -109,7 +109,7 @@ fn open<'t, V>(stack: &mut Vec<Item<'t, V>>) -> Option<&'t Node<V>> {
         Item::Chunk(chunk) => match &**chunk {
             Chunk::Leaf(nodes) => stack.extend(nodes.iter().rev().map(Item::Node)),
             Chunk::Branch { chunks, .. } => {
-                stack.extend(chunks.iter().rev().map(|below| Item::Chunk(&below.chunk)))
+                stack.extend(chunks.iter().rev().map(|below| Item::Chunk(&below.chunk)));
             }
         },
     }
