@@ -93,13 +93,13 @@ fn twenty_thousand_in_mixed_order_stay_a_btree() {
 /// the first eight bytes are the same, or that end there, or come before all others.
 #[test]
 fn names_are_found_whatever_they_begin_with() {
+    const COUNT: usize = 5_000;
     let names: [fn(usize) -> String; 4] = [
         |number| format!("{number}"),
         |number| format!("interface-{number}"),
         |number| format!("{}{}", "feature".repeat(number % 3), number / 3),
         |number| "\0".repeat(number % 12) + &"x".repeat(number / 12 % 12) + &number.to_string(),
     ];
-    const COUNT: usize = 5_000;
     for name in names {
         let mut directory = Directory::default();
         let mut expected = BTreeSet::new();
