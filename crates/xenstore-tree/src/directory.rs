@@ -2,8 +2,10 @@
 //! time and changed chunk by chunk.
 //!
 //! A directory is one pointer. The names are those of the nodes themselves, so
-//! that a chunk is nothing but pointers: a leaf's to nodes, a branch's to the
-//! chunks below it. All leaves are at the same depth, no chunk is empty, and
+//! that a leaf is nothing but pointers to nodes. A branch has pointers to the
+//! chunks below it, and beside each the beginning of its first name: most of
+//! the way down is found without looking at nodes, each of which is a miss of
+//! the processor's caches in a large store. All leaves are at the same depth, no chunk is empty, and
 //! two neighbours are joined when they would fill no more than [`JOIN`].
 //!
 //! The functions here recur, but only by the height of the B-tree: four for
@@ -13,6 +15,8 @@ mod differences;
 mod iter;
 #[cfg(test)]
 mod tests;
+
+use std::cmp::Ordering;
 
 use triomphe::Arc;
 
@@ -37,8 +41,29 @@ enum Chunk<V> {
     Branch {
         /// The number of nodes in all leaves below.
         len: usize,
-        chunks: Vec<Arc<Chunk<V>>>,
+        chunks: Vec<Below<V>>,
     },
+}
+
+/// A chunk below a branch.
+struct Below<V> {
+    /// The [`start`] of a name that is not after any in the chunk, nor before any in the chunk
+    /// to the left. Not always that of the first one there is: names come and go.
+    start: u64,
+    chunk: Arc<Chunk<V>>,
+}
+
+/// The first bytes of a name as a number, which is ordered as names are.
+fn start(name: &str) -> u64 {
+    let mut bytes = [0; size_of::<u64>()];
+    bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    u64::from_be_bytes(bytes)
+}
+
+impl<V> Below<V> {
+    fn new(chunk: Arc<Chunk<V>>) -> Self {
+        Self { start: start(chunk.first_name()), chunk }
+    }
 }
 
 impl<V> Directory<V> {
@@ -55,7 +80,9 @@ impl<V> Directory<V> {
         loop {
             match &**chunk {
                 Chunk::Leaf(nodes) => return nodes.get(find(nodes, name).ok()?),
-                Chunk::Branch { chunks, .. } => chunk = chunks.get(choose(chunks, name))?,
+                Chunk::Branch { chunks, .. } => {
+                    chunk = &chunks.get(choose(chunks, name))?.chunk;
+                }
             }
         }
     }
@@ -81,7 +108,7 @@ impl<V> Directory<V> {
                 }
                 Chunk::Branch { chunks, .. } => {
                     let at = choose(chunks, name);
-                    chunk = chunks.get_mut(at)?;
+                    chunk = &mut chunks.get_mut(at)?.chunk;
                 }
             }
         }
@@ -96,7 +123,7 @@ impl<V> Directory<V> {
         };
         if let Some(right) = Arc::make_mut(root).insert(node, true) {
             let left = Arc::clone(root);
-            *root = Arc::new(Chunk::branch(vec![left, right]));
+            *root = Arc::new(Chunk::branch(vec![Below::new(left), Below::new(right)]));
         }
     }
 
@@ -108,7 +135,7 @@ impl<V> Directory<V> {
         if let Chunk::Branch { chunks, .. } = &**root
             && let [only] = chunks.as_slice()
         {
-            *root = Arc::clone(only);
+            *root = Arc::clone(&only.chunk);
         }
         if root.len() == 0 {
             self.0 = None;
@@ -118,8 +145,8 @@ impl<V> Directory<V> {
 }
 
 impl<V> Chunk<V> {
-    fn branch(chunks: Vec<Arc<Self>>) -> Self {
-        Self::Branch { len: chunks.iter().map(|chunk| chunk.len()).sum(), chunks }
+    fn branch(chunks: Vec<Below<V>>) -> Self {
+        Self::Branch { len: chunks.iter().map(|below| below.chunk.len()).sum(), chunks }
     }
 
     /// The number of nodes in and below the chunk.
@@ -138,12 +165,13 @@ impl<V> Chunk<V> {
         }
     }
 
-    /// The least name in and below the chunk. Not kept in branches: one step
-    /// more per level when searching, nothing to keep right when changing.
+    /// The least name in and below the chunk.
     fn first_name(&self) -> &str {
         match self {
             Self::Leaf(nodes) => nodes.first().map_or("", |node| node.name()),
-            Self::Branch { chunks, .. } => chunks.first().map_or("", |chunk| chunk.first_name()),
+            Self::Branch { chunks, .. } => {
+                chunks.first().map_or("", |below| below.chunk.first_name())
+            }
         }
     }
 
@@ -151,7 +179,9 @@ impl<V> Chunk<V> {
     fn height(&self) -> usize {
         match self {
             Self::Leaf(_) => 1,
-            Self::Branch { chunks, .. } => 1 + chunks.first().map_or(0, |chunk| chunk.height()),
+            Self::Branch { chunks, .. } => {
+                1 + chunks.first().map_or(0, |below| below.chunk.height())
+            }
         }
     }
 
@@ -168,9 +198,12 @@ impl<V> Chunk<V> {
                 let at = choose(chunks, node.name());
                 let last_below = last && at + 1 == chunks.len();
                 let grown = chunks.get_mut(at)?;
+                // It may be before all others, and go into the first chunk.
+                grown.start = grown.start.min(start(node.name()));
                 *len += 1;
-                let below = Arc::make_mut(grown).insert(node, last_below)?;
-                let right = Self::branch(insert_at(chunks, at + 1, below, last)?);
+                let below = Arc::make_mut(&mut grown.chunk).insert(node, last_below)?;
+                let right = insert_at(chunks, at + 1, Below::new(below), last)?;
+                let right = Self::branch(right);
                 *len -= right.len();
                 Some(Arc::new(right))
             }
@@ -188,7 +221,7 @@ impl<V> Chunk<V> {
             }
             Self::Branch { len, chunks } => {
                 let at = choose(chunks, name);
-                let removed = Arc::make_mut(chunks.get_mut(at)?).remove(name)?;
+                let removed = Arc::make_mut(&mut chunks.get_mut(at)?.chunk).remove(name)?;
                 *len -= 1;
                 tidy(chunks, at);
                 Some(removed)
@@ -215,8 +248,15 @@ fn find<V>(nodes: &[Arc<Node<V>>], name: &str) -> Result<usize, usize> {
 }
 
 /// Which chunk of a branch has the node called `name`, if any has.
-fn choose<V>(chunks: &[Arc<Chunk<V>>], name: &str) -> usize {
-    chunks.partition_point(|chunk| chunk.first_name() <= name).saturating_sub(1)
+fn choose<V>(chunks: &[Below<V>], name: &str) -> usize {
+    let wanted = start(name);
+    let begins_before = |below: &Below<V>| match below.start.cmp(&wanted) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        // The same beginning: only the whole name tells.
+        Ordering::Equal => below.chunk.first_name() <= name,
+    };
+    chunks.partition_point(begins_before).saturating_sub(1)
 }
 
 /// Inserts an item. If that is one too many, returns the right part.
@@ -258,8 +298,8 @@ fn give_back_room<T>(items: &mut Vec<T>) {
 
 /// After the chunk at `at` became smaller: drops it if it is empty, otherwise
 /// joins it with a neighbour if both are small.
-fn tidy<V>(chunks: &mut Vec<Arc<Chunk<V>>>, at: usize) {
-    if chunks.get(at).is_some_and(|chunk| chunk.width() == 0) {
+fn tidy<V>(chunks: &mut Vec<Below<V>>, at: usize) {
+    if chunks.get(at).is_some_and(|below| below.chunk.width() == 0) {
         chunks.remove(at);
     } else {
         join(chunks, at);
@@ -271,16 +311,16 @@ fn tidy<V>(chunks: &mut Vec<Arc<Chunk<V>>>, at: usize) {
 }
 
 /// Joins the chunk at `at` with the one after it, if both are small.
-fn join<V>(chunks: &mut Vec<Arc<Chunk<V>>>, at: usize) {
+fn join<V>(chunks: &mut Vec<Below<V>>, at: usize) {
     let Some([left, right]) = chunks.get(at..at + 2) else {
         return;
     };
-    if left.width() + right.width() > JOIN {
+    if left.chunk.width() + right.chunk.width() > JOIN {
         return;
     }
-    let right = Arc::unwrap_or_clone(chunks.remove(at + 1));
+    let right = Arc::unwrap_or_clone(chunks.remove(at + 1).chunk);
     if let Some(left) = chunks.get_mut(at) {
-        Arc::make_mut(left).append(right);
+        Arc::make_mut(&mut left.chunk).append(right);
     }
 }
 
@@ -310,8 +350,8 @@ fn release_chunk<V>(chunk: Arc<Chunk<V>>, doomed: &mut Vec<Directory<V>>) {
             }
         }
         Chunk::Branch { chunks, .. } => {
-            for chunk in chunks.drain(..) {
-                release_chunk(chunk, doomed);
+            for below in chunks.drain(..) {
+                release_chunk(below.chunk, doomed);
             }
         }
     }
@@ -326,6 +366,12 @@ impl<V> Default for Directory<V> {
 impl<V> Clone for Directory<V> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
+    }
+}
+
+impl<V> Clone for Below<V> {
+    fn clone(&self) -> Self {
+        Self { start: self.start, chunk: Arc::clone(&self.chunk) }
     }
 }
 

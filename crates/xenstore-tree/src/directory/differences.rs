@@ -108,7 +108,9 @@ fn open<'t, V>(stack: &mut Vec<Item<'t, V>>) -> Option<&'t Node<V>> {
         Item::Node(node) => return Some(node),
         Item::Chunk(chunk) => match &**chunk {
             Chunk::Leaf(nodes) => stack.extend(nodes.iter().rev().map(Item::Node)),
-            Chunk::Branch { chunks, .. } => stack.extend(chunks.iter().rev().map(Item::Chunk)),
+            Chunk::Branch { chunks, .. } => {
+                stack.extend(chunks.iter().rev().map(|below| Item::Chunk(&below.chunk)));
+            }
         },
     }
     None

@@ -4,13 +4,13 @@ use std::slice;
 
 use triomphe::Arc;
 
-use super::Chunk;
+use super::{Below, Chunk};
 use crate::node::Node;
 
 pub(crate) struct Iter<'t, V> {
     /// What is left of the branches on the way to the leaf. Empty, hence not
     /// allocated, for a directory of one leaf.
-    branches: Vec<slice::Iter<'t, Arc<Chunk<V>>>>,
+    branches: Vec<slice::Iter<'t, Below<V>>>,
     leaf: slice::Iter<'t, Arc<Node<V>>>,
 }
 
@@ -40,7 +40,7 @@ impl<'t, V> Iterator for Iter<'t, V> {
                 return Some(node);
             }
             match self.branches.last_mut()?.next() {
-                Some(chunk) => self.enter(chunk),
+                Some(below) => self.enter(&below.chunk),
                 None => {
                     self.branches.pop();
                 }

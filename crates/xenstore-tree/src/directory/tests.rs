@@ -28,8 +28,15 @@ fn check_chunk(chunk: &Chunk<u32>, height: usize) -> usize {
             1
         }
         Chunk::Branch { len, chunks } => {
-            assert_eq!(*len, chunks.iter().map(|c| c.len()).sum::<usize>());
-            chunks.iter().map(|c| check_chunk(c, height - 1)).sum()
+            assert_eq!(*len, chunks.iter().map(|c| c.chunk.len()).sum::<usize>());
+            for (at, below) in chunks.iter().enumerate() {
+                let mut names = Iter::new(Some(&below.chunk)).map(|node| start(node.name()));
+                assert!(names.all(|name| below.start <= name));
+                let before = at.checked_sub(1).map(|at| Iter::new(Some(&chunks[at].chunk)));
+                let mut names = before.into_iter().flatten().map(|node| start(node.name()));
+                assert!(names.all(|name| name <= below.start));
+            }
+            chunks.iter().map(|c| check_chunk(&c.chunk, height - 1)).sum()
         }
     }
 }
@@ -80,6 +87,39 @@ fn twenty_thousand_in_mixed_order_stay_a_btree() {
     }
     assert!(directory.is_empty());
     assert_eq!(directory.len(), 0);
+}
+
+/// The beginnings that branches keep say where to go, or that they do not: names of which
+/// the first eight bytes are the same, or that end there, or come before all others.
+#[test]
+fn names_are_found_whatever_they_begin_with() {
+    const COUNT: usize = 5_000;
+    let names: [fn(usize) -> String; 4] = [
+        |number| format!("{number}"),
+        |number| format!("interface-{number}"),
+        |number| format!("{}{}", "feature".repeat(number % 3), number / 3),
+        |number| "\0".repeat(number % 12) + &"x".repeat(number / 12 % 12) + &number.to_string(),
+    ];
+    for name in names {
+        let mut directory = Directory::default();
+        let mut expected = BTreeSet::new();
+        // Twice around, so that what was added is taken away again, and some of it added again.
+        for step in 0..3 * COUNT {
+            let name = name(step * 7_919 % COUNT);
+            assert_eq!(directory.get(&name).is_some(), expected.contains(&name));
+            if expected.remove(&name) {
+                assert_eq!(directory.remove(&name).unwrap().name(), name);
+            } else {
+                directory.insert(Arc::new(Node::new(&name, 0, 0)));
+                expected.insert(name);
+            }
+            if step % 500 == 0 {
+                check(&directory);
+                assert!(directory.iter().map(Node::name).eq(&expected));
+                assert!(expected.iter().all(|name| directory.get(name).is_some()));
+            }
+        }
+    }
 }
 
 #[test]
@@ -176,7 +216,7 @@ fn chunks(directory: &Directory<u32>) -> HashSet<usize> {
     fn collect(chunk: &Arc<Chunk<u32>>, found: &mut HashSet<usize>) {
         found.insert(Arc::as_ptr(chunk).addr());
         if let Chunk::Branch { chunks, .. } = &**chunk {
-            for chunk in chunks {
+            for Below { chunk, .. } in chunks {
                 collect(chunk, found);
             }
         }
