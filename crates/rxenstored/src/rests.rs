@@ -21,6 +21,9 @@ const UNIT: Duration = Duration::from_nanos(50);
 /// How many times as long as the work the rest is.
 const TIMES: u32 = 3;
 
+/// The longest rest. Who is protected and silent for longer is protected no more.
+const LONGEST: Duration = Duration::from_millis(100);
+
 /// Who rests.
 #[derive(Debug, Default)]
 pub struct Rests {
@@ -35,7 +38,7 @@ impl Rests {
         if effort > ORDINARY {
             self.until.retain(|_, until| *until > now);
             let work = UNIT * u32::try_from(effort).unwrap_or(u32::MAX);
-            self.until.insert(id, now + work * (1 + TIMES));
+            self.until.insert(id, now + (work * (1 + TIMES)).min(LONGEST));
         }
     }
 
@@ -89,5 +92,7 @@ mod tests {
         assert!(!rests.has_rest(busy, later));
         rests.after(20_000, other, later);
         assert_eq!(rests.until.len(), 1, "who rested long ago is forgotten");
+        rests.after(usize::MAX, busy, later);
+        assert!(!rests.has_rest(busy, later + LONGEST));
     }
 }
