@@ -30,7 +30,6 @@ use crate::engine_time::EngineTime;
 use crate::guests::Guests;
 use crate::line::Line;
 use crate::logging::Logging;
-use crate::rests::Rests;
 use crate::services::Services;
 use crate::signals::{Signal, Signals};
 use crate::socket::Listener;
@@ -44,10 +43,6 @@ const EVENTS: usize = 256;
 /// for the one whose request it is: to be woken takes longer than most requests. 64 clients
 /// whose transactions all conflict commit four times as often with it.
 const ALERT: Duration = Duration::from_micros(50);
-
-/// How much longer than asked for the daemon may sleep: the kernel counts milliseconds. For the
-/// end of a rest, which is often shorter, it looks out awake.
-const OVERSLEEP: Duration = Duration::from_millis(1);
 
 /// How long after rings moved it is certain whether their guests went on without a word. It is
 /// looked after once to twice that.
@@ -138,7 +133,6 @@ pub struct EventLoop {
     settles: Option<Instant>,
     /// Domains of which something became that was not looked at yet.
     changed: VecDeque<Domid>,
-    rests: Rests,
     thrift: Thrift,
 }
 
@@ -165,7 +159,6 @@ impl EventLoop {
             look_again: Vec::new(),
             settles: None,
             changed: VecDeque::new(),
-            rests: Rests::default(),
             thrift: Thrift::new(Instant::now()),
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
@@ -206,7 +199,6 @@ impl EventLoop {
             }
             self.look_at_changed();
             self.line_up_the_woken();
-            self.line_up_the_rested();
             self.give_turns();
             self.write_output();
             self.guests.flush(&mut self.look_again, &mut self.services);
@@ -223,13 +215,11 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
-        let in_time = |at: Duration| at.saturating_sub(self.time.now());
-        let deadline = self.engine.deadline().map(in_time);
-        let rest = self.rests.next().map(|at| in_time(at).saturating_sub(OVERSLEEP));
+        let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         let nothing = self.line.is_empty() && self.look_again.is_empty() && self.changed.is_empty();
         let most = if nothing {
             let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
-            let times = [pause, deadline, rest, settles, self.thrift.pause()];
+            let times = [pause, deadline, settles, self.thrift.pause()];
             times.into_iter().flatten().min()
         } else {
             Some(Duration::ZERO)

@@ -32,7 +32,6 @@ pub mod options;
 pub mod oxenstored_conf;
 pub mod pid_file;
 pub mod rate_limit;
-pub mod rests;
 pub mod services;
 pub mod signals;
 pub mod socket;

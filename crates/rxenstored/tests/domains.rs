@@ -10,7 +10,6 @@ use xenstore_host::sim::{Board, DomainWord, State};
 use xenstore_wire::Domid;
 
 use support::client::{Client, T};
-use support::process::Process;
 use support::{DEADLINE, Host, eventually};
 
 /// The hypervisor tells a number of domains at a time which changed. The daemon asked once
@@ -76,50 +75,4 @@ fn a_guest_that_breaks_its_ring_again_and_again_does_not_fill_the_log() {
     }
     let log = host.read("log");
     assert!((1..=2).contains(&log.matches("ring given up").count()), "{log}");
-}
-
-/// A guest for whom there was much to do rests. The daemon once turned in circles until that
-/// was over, and so for as long as such a guest went on.
-#[test]
-fn the_daemon_sleeps_while_a_guest_rests() {
-    const REQUESTS: u32 = 4000;
-
-    let host = Host::new();
-    let simulated = format!("sim:{}", host.path("xen").display());
-    let options = ["--no-fork", "--no-access-log", "--host", &simulated];
-    let daemon = host.start(host.command(&options));
-    let process = Process::of(&daemon);
-    let mut tool = xenstore_client::Client::open_path(host.path("deep/run/socket")).unwrap();
-    let mut guests = xenstore_guests::Host::open(&host.path("xen")).unwrap();
-    let mut guest = guests.boot(Domid::new(7), &mut tool).unwrap();
-    let mut client = Client::connect(&host);
-    for quota in ["memory", "nodes", "node-size"] {
-        assert_eq!(client.ask(T::SetQuota, &format!("7\0{quota}\x000\0")), "OK");
-    }
-    for child in 0..1000 {
-        assert_eq!(client.ask(T::Mkdir, &format!("/wide/{child}\0")), "OK");
-    }
-    assert_eq!(client.ask(T::SetPerms, "/wide\0n7\0"), "OK");
-
-    // To set the permissions of a wide directory is work of the commit.
-    let begun = guests.ask(&mut guest, T::TransactionStart, 0, b"\0").unwrap();
-    let number = String::from_utf8(begun).unwrap().trim_end_matches('\0').parse().unwrap();
-    for _ in 0..REQUESTS {
-        guests.ask(&mut guest, T::SetPerms, number, b"/wide\0n7\0").unwrap();
-    }
-    guests.ask(&mut guest, T::TransactionEnd, number, b"T\0").unwrap();
-    assert!(guest.queue_request(T::Read, 1, 0, &[b"/wide\0"]));
-    guest.push().unwrap();
-    guest.fire().unwrap();
-    let (begun, mut looks, mut asleep) = (Instant::now(), 0, 0);
-    loop {
-        guest.pull().unwrap();
-        if guest.next_message().unwrap().is_some() {
-            break;
-        }
-        assert!(begun.elapsed() < DEADLINE, "the guest rests for ever");
-        looks += 1;
-        asleep += u32::from(process.word("status", "State:") == "S");
-    }
-    assert!(asleep * 2 >= looks, "the daemon slept at {asleep} of {looks} looks");
 }

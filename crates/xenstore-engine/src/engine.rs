@@ -303,11 +303,6 @@ impl Engine {
         (connection.transport == Transport::Ring).then_some(connection.caller.domid)
     }
 
-    /// Whether a client is the control domain, by its ring or a socket.
-    pub fn is_privileged(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| connection.caller.privileged)
-    }
-
     /// The committed store as text, for people: a line per node, with its permissions.
     pub fn dump(&self) -> String {
         self.store.dump()

@@ -369,9 +369,8 @@ pub const CLASSES: &[Class] = &[
                 advisory: "hostile neighbours",
                 cve: "none",
                 harm: "One thread serves all: who keeps it busy keeps it from the others.",
-                rule: "Turns go round; each is so many requests and so much work at most. A guest \
-                       whose request was much more work rests for longer than that took.",
-                places: &[EVENT_LOOP, "rxenstored/src/rests.rs", "xenstore-engine/src/engine.rs"],
+                rule: "Turns go round; each is so many requests and so much work at most.",
+                places: &[EVENT_LOOP, "xenstore-engine/src/engine.rs"],
                 tests: &["neighbours_who_flood_stop_nobody"],
             },
         ],

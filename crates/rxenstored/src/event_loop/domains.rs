@@ -85,9 +85,6 @@ impl EventLoop {
     }
 
     pub(super) fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
-        if self.rests.has_rest(id, self.time.now()) {
-            return;
-        }
         self.guests.read(&mut self.engine, id, domid, &mut self.services);
         if self.turn(id) == Turn::Broken {
             self.services.ring_given_up(domid, &"it broke the protocol");
@@ -96,17 +93,6 @@ impl EventLoop {
             let error = RingError::Protocol;
             self.guests.cut_off(&mut self.engine, id, domid, error, &mut self.services);
         }
-        // Domain 0's kernel is no guest, nor are the tools that ask through it.
-        if !self.engine.is_privileged(id) {
-            self.rests.after(self.engine.effort(), id, self.time.now());
-        }
         self.wants_turn(id);
-    }
-
-    /// Puts those in line who have rested.
-    pub(super) fn line_up_the_rested(&mut self) {
-        for id in self.rests.over(self.time.now()) {
-            self.wants_turn(id);
-        }
     }
 }
