@@ -10,6 +10,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use xenstore_guests::Host;
 use xenstore_wire::Domid;
 
+use crate::failure::Failure;
 use crate::house::Part;
 use crate::line::Line;
 use crate::tally::Tally;
@@ -21,6 +22,8 @@ pub struct Town {
     pub host: Host,
     /// What was counted.
     pub tally: Tally,
+    /// The longest that a good client may wait for one request.
+    longest_wait: Duration,
     socket: PathBuf,
     epoll: OwnedFd,
 }
@@ -46,12 +49,19 @@ const HERALD: u64 = 1;
 const TOOLSTACKS: u64 = 2;
 
 impl Town {
-    /// Around a daemon with this socket, on this host.
-    pub fn new(host: Host, socket: &Path) -> io::Result<Self> {
+    /// Around a daemon with this socket, on this host. Good clients may wait for so long.
+    pub fn new(host: Host, socket: &Path, longest_wait: Duration) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let rings = host.board().guests();
         epoll::add(&epoll, rings, EventData::new_u64(RINGS), EventFlags::IN)?;
-        Ok(Self { host, tally: Tally::default(), socket: socket.to_owned(), epoll })
+        let tally = Tally::default();
+        Ok(Self { host, tally, longest_wait, socket: socket.to_owned(), epoll })
+    }
+
+    /// Fails if somebody waited for longer than may be.
+    pub fn check_wait(&self, waited: Duration) -> Result<(), Failure> {
+        let what = || format!("waited for {waited:?}");
+        (waited <= self.longest_wait).then_some(()).ok_or_else(|| Failure::Stalled(what()))
     }
 
     /// Connects a toolstack.

@@ -215,6 +215,11 @@ impl Village {
                     let House { toolstack, guest, .. } = &mut self.houses[part.house];
                     let actor = if part.is_guest { guest } else { toolstack };
                     if let Some(actor) = actor {
+                        // Who lost a transaction may wait longer, for its turn.
+                        if let Some(since) = actor.waits_since().filter(|_| !actor.waits_for_turn())
+                        {
+                            town.check_wait(now.saturating_duration_since(since))?;
+                        }
                         actor.hear(reply, &mut self.judge, &mut town.tally, now)?;
                     }
                 }
