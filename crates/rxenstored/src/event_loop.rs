@@ -35,6 +35,8 @@ use crate::signals::{Signal, Signals};
 use crate::socket::Listener;
 use crate::thrift::Thrift;
 
+mod domains;
+
 /// Events taken from the kernel at a time. It hands out ready descriptors in turn, so
 /// a bound here is fair.
 const EVENTS: usize = 256;
@@ -50,8 +52,6 @@ const SETTLING: Duration = Duration::from_millis(1);
 
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
 const ACCEPTS: usize = 64;
-
-mod domains;
 
 /// What the process hands to its event loop. Dropping it removes the socket.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ impl Engine {
     /// The record of the domain that has a number now. A toolstack sets features and limits
     /// before it introduces a domain, when the news that its predecessor died may be still to
     /// come.
-    fn domain_now(
+    pub(crate) fn domain_now(
         &mut self,
         domid: Domid,
         outside: &mut Outside<'_>,

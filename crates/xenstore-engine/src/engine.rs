@@ -345,8 +345,8 @@ impl Engine {
         turn
     }
 
-    /// How much work the last turn was, in units of some 100 ns, as far as it was more than
-    /// ordinary requests are.
+    /// How much work the last turn was beyond that of ordinary requests, in units of some 40 ns:
+    /// so that it can be tested without a clock what a request costs.
     pub fn effort(&self) -> usize {
         self.effort
     }

@@ -25,9 +25,7 @@ impl Engine {
         port: u32,
         outside: &mut Outside<'_>,
     ) -> Result<Reply, Refusal> {
-        // Somebody else may have this number by now, and the news be still to come.
-        self.domain_changed(domid, outside);
-        let known = self.domains.acquaint(domid, outside.hypervisor).ok_or(Errno::Inval)?;
+        let known = self.domain_now(domid, outside).map_err(|_| Errno::Inval)?;
         let again = known.connection.is_some();
         let features = known.features.unwrap_or(Features::ALL);
         let connected = outside.hypervisor.connect(domid, port, features);

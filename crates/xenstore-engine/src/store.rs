@@ -358,6 +358,7 @@ impl Store {
             ledger.note(after.owner(), charge_of(&after, value, path.len(), node.name()));
             Some(NodeData { acl: after, value: value.clone() })
         });
+        debug_assert!(after.is_some(), "nothing of domain {dead} at {place:?}");
         if let Some(after) = after {
             // It takes the place of what is there: that cannot fail.
             let _ = self.nodes.graft(place.components(), after, clock.tick());

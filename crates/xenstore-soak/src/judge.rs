@@ -38,17 +38,22 @@ pub struct Reply {
 
 impl Reply {
     /// As far as the model has an opinion of it: it has no generations, and does not count
-    /// bytes. What a domain had at most is not asked here.
+    /// bytes.
     fn known(self) -> Self {
-        let payload = match self.kind {
-            MessageType::Control => current_lines(&self.payload),
-            MessageType::DirectoryPart => {
-                let names = self.payload.split_once('\0').map(|(_generation, names)| names);
-                names.unwrap_or(&self.payload).to_owned()
-            }
-            _ => return self,
-        };
+        if self.kind != MessageType::DirectoryPart {
+            return self.without_peaks();
+        }
+        let names = self.payload.split_once('\0').map(|(_generation, names)| names);
+        let payload = names.unwrap_or(&self.payload).to_owned();
         Self { payload, ..self }
+    }
+
+    /// What a domain had at most is not asked here.
+    fn without_peaks(self) -> Self {
+        if self.kind != MessageType::Control {
+            return self;
+        }
+        Self { payload: current_lines(&self.payload), ..self }
     }
 }
 
@@ -85,11 +90,7 @@ impl Candidate {
             for message in messages {
                 match message {
                     Message::Reply { kind, transaction, payload } if client == asker => {
-                        let payload = match kind {
-                            MessageType::Control => current_lines(&payload),
-                            _ => payload,
-                        };
-                        reply = Some(Reply { kind, transaction, payload });
+                        reply = Some(Reply { kind, transaction, payload }.without_peaks());
                     }
                     Message::Reply { .. } => {}
                     Message::Event { path, .. } if client == HERALD => {
