@@ -5,8 +5,10 @@
 //! that a leaf is nothing but pointers to nodes. A branch has pointers to the
 //! chunks below it, and beside each the beginning of its first name: most of
 //! the way down is found without looking at nodes, each of which is a miss of
-//! the processor's caches in a large store. All leaves are at the same depth, no chunk is empty, and
-//! two neighbours are joined when they would fill no more than [`JOIN`].
+//! the processor's caches in a large store. The same in leaves makes a node 10
+//! bytes larger, and requests to 10,000 guests a sixth slower, not faster. All
+//! leaves are at the same depth, no chunk is empty, and two neighbours are joined
+//! when they would fill no more than [`JOIN`].
 //!
 //! The functions here recur, but only by the height of the B-tree: four for
 //! 100,000 children.
