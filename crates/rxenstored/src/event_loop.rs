@@ -6,7 +6,6 @@
 //! waiting. What the turns produced is written, one system call a connection; guests are
 //! told once that their rings moved. Then the logs are flushed.
 
-use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,6 +35,8 @@ use crate::socket::Listener;
 use crate::thrift::Thrift;
 
 mod domains;
+
+use domains::Changed;
 
 /// Events taken from the kernel at a time. It hands out ready descriptors in turn, so
 /// a bound here is fair.
@@ -132,7 +133,7 @@ pub struct EventLoop {
     /// When it is to be looked whether any went on without a word.
     settles: Option<Instant>,
     /// Domains of which something became that was not looked at yet.
-    changed: VecDeque<Domid>,
+    changed: Changed,
     thrift: Thrift,
 }
 
@@ -158,7 +159,7 @@ impl EventLoop {
             line: Line::default(),
             look_again: Vec::new(),
             settles: None,
-            changed: VecDeque::new(),
+            changed: Changed::default(),
             thrift: Thrift::new(Instant::now()),
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {

@@ -1,6 +1,8 @@
 //! The event loop's part for guests: their rings, and what becomes of domains.
 
+use std::collections::BTreeSet;
 use std::mem;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use xenstore_engine::{ConnectionId, Turn};
@@ -12,6 +14,29 @@ use super::{EventLoop, EventLoopError};
 /// How long a round may spend on what became of domains. An ordinary death takes a hundredth
 /// of it; guests that prepared for theirs, and die all at once, do not stop the others.
 const LONGEST_NEWS: Duration = Duration::from_millis(10);
+
+/// The domains to be looked at, each once. They are taken in a circle, so that news that
+/// never end keep nobody from being looked at.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    domids: BTreeSet<Domid>,
+    last: Option<Domid>,
+}
+
+impl Changed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.domids.is_empty()
+    }
+
+    fn take(&mut self) -> Option<Domid> {
+        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.domids.range((after, Bound::Unbounded)).next();
+        let next = next.or_else(|| self.domids.first()).copied()?;
+        self.domids.remove(&next);
+        self.last = Some(next);
+        Some(next)
+    }
+}
 
 impl EventLoop {
     /// Connects the domains that are there already: the daemon's own, and those that have
@@ -62,14 +87,19 @@ impl EventLoop {
     /// Learns of which domains something became.
     fn hear_news(&mut self) {
         self.thrift.somebody_left();
+        let mut told = false;
         while let Some(changed) = self.guests.changed() {
-            if changed.is_empty() {
+            if changed.is_empty() && told {
                 return;
             }
-            self.changed.extend(changed);
+            if changed.is_empty() {
+                break;
+            }
+            told = true;
+            self.changed.domids.extend(changed);
         }
-        // It is not said which.
-        self.changed.extend(self.engine.known_domains());
+        // It is not said which; or none is, and a change that Xen forgot to tell is looked for.
+        self.changed.domids.extend(self.engine.known_domains());
     }
 
     /// Looks what became of domains, of some of them: what the dead had is removed, and others
@@ -80,7 +110,7 @@ impl EventLoop {
             return;
         }
         let begun = Instant::now();
-        while let Some(domid) = self.changed.pop_front() {
+        while let Some(domid) = self.changed.take() {
             self.with_outside(|engine, outside| engine.domain_changed(domid, outside));
             if begun.elapsed() > LONGEST_NEWS {
                 break;
@@ -99,5 +129,22 @@ impl EventLoop {
             self.guests.cut_off(&mut self.engine, id, domid, error, &mut self.services);
         }
         self.wants_turn(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_changes_again_waits_for_the_others() {
+        let [one, two, three] = [1, 2, 3].map(Domid::new);
+        let mut changed = Changed::default();
+        changed.domids.extend([three, one, two, one]);
+        assert_eq!(changed.take(), Some(one));
+        changed.domids.extend([one, two]);
+        assert_eq!([changed.take(), changed.take()], [Some(two), Some(three)]);
+        assert_eq!([changed.take(), changed.take()], [Some(one), None]);
+        assert!(changed.is_empty());
     }
 }

@@ -1,0 +1,197 @@
+# What scenarios are written with. Sourced by /init in domain 0.
+
+uptime_now() { cut -d' ' -f1 /proc/uptime; }
+say() { echo "@@ $(uptime_now) $*"; }
+ok() { say "ok   $*"; }
+failures=0
+bad() {
+    say "FAIL $*"
+    failures=$((failures + 1))
+}
+
+# check WHAT FOUND EXPECTED
+check() {
+    if [ "$2" = "$3" ]; then
+        ok "$1"
+    else
+        bad "$1: expected '$3', found '$2'"
+    fi
+}
+
+# A number for the report: figure NAME VALUE
+figure() { echo "@@FIGURE $1: $2"; }
+
+# wait_for WHAT SECONDS COMMAND...: until the command succeeds
+wait_for() {
+    local what=$1 tenths=$(($2 * 5))
+    shift 2
+    while ! "$@" >/dev/null 2>&1; do
+        tenths=$((tenths - 1))
+        if [ $tenths -le 0 ]; then
+            bad "$what: not within the time"
+            return 1
+        fi
+        sleep 0.2
+    done
+    ok "$what"
+}
+
+finish() {
+    if [ -n "$RECORDED" ]; then
+        echo "@@LOG"
+        gzip -9 <$REQUESTS | base64
+        echo "@@LOG END"
+    fi
+    if [ -n "$TRACED" ]; then
+        cut -c 1-200 /tmp/daemon.strace
+    fi
+    if [ $failures = 0 ]; then
+        echo "@@RESULT PASS $(uptime_now)"
+    else
+        tail -n 12 /var/log/xen/xl-*.log /var/log/xen/console/guest-*.log 2>/dev/null
+        echo "@@RESULT FAIL $failures"
+    fi
+    sync
+    poweroff -f
+    sleep 10
+}
+
+# The daemon, and what a host starts after it.
+
+REQUESTS=/var/log/xen/xenstored-access.log
+
+# Has the daemon log every request, before it is started.
+log_requests() {
+    case $KIND in
+    xenstored) DAEMON="$DAEMON --trace-file=$REQUESTS" ;;
+    *)
+        for key in read transactions special; do echo "access-log-$key-ops = true"; done \
+            >>/etc/xen/oxenstored.conf
+        echo "access-log-nb-lines = 10000000" >>/etc/xen/oxenstored.conf
+        echo "access-log-nb-chars = 5000" >>/etc/xen/oxenstored.conf
+        ;;
+    esac
+}
+
+# How many transactions the daemon refused because of others (`#: logged`).
+refusals() {
+    case $KIND in
+    xenstored) grep -c 'ERROR.*EAGAIN' $REQUESTS ;;
+    *) grep -c ' conflict ' $REQUESTS ;;
+    esac
+}
+
+start_daemon() {
+    say "starts $DAEMON"
+    if [ -n "$TRACED" ]; then
+        # shellcheck disable=SC2086
+        strace -f -tt -s 64 -o /tmp/daemon.strace $DAEMON </dev/null &
+    else
+        $DAEMON </dev/null &
+    fi
+    wait_for "the daemon's socket is there" 20 test -S /run/xenstored/socket ||
+        { ps; dmesg | tail; finish; }
+    wait_for "the store answers" 10 timeout 5 xenstore-ls /
+}
+
+start_host() {
+    xen-init-dom0 >/dev/null
+    check "xen-init-dom0" $? 0
+    check "domain 0 is in the store" "$(xenstore-read /local/domain/0/domid)" 0
+    xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xenconsoled.pid
+    xl info | grep -E '^(xen_version|total_memory|virt_caps)'
+    xenstore-write /tool/secret s3
+    count_before
+}
+
+# What must be the same in the end.
+count_before() { channels_before=$(lsevtchn 0 | wc -l); }
+
+daemon_pid() { pidof rxenstored xenstored oxenstored | cut -d' ' -f1; }
+
+# Nothing may be left of guests: a daemon that keeps a dead guest's ring mapped leaves a
+# nameless domain behind.
+end_host() {
+    xenstore-watch @releaseDomain >/tmp/released 2>&1 &
+    local watcher=$! id name
+    sleep 0.5
+    local guests=$(xl list | tail -n +3 | wc -l)
+    for id in $(xl list | awk 'NR > 2 { print $2 }'); do
+        name=$(xl domname "$id")
+        xl destroy "$id"
+        check "$name is destroyed" $? 0
+        gone "$id"
+    done
+    sleep 0.5
+    kill $watcher
+    if [ "$guests" -gt 0 ] && [ "$(grep -c releaseDomain /tmp/released)" -lt 2 ]; then
+        bad "@releaseDomain was not heard"
+    fi
+    check "guests wrote nothing into domain 0's part" \
+        "$(xenstore-exists /local/domain/0/evil && echo written || echo clean)" clean
+    check "no domain is left" "$(xl list | tail -n +2 | wc -l)" 1
+    check "no event channel is left" "$(lsevtchn 0 | wc -l)" "$channels_before"
+    figure "daemon's memory at the end, KiB" \
+        "$(awk '/VmRSS/ { print $2 }' "/proc/$(daemon_pid)/status")"
+}
+
+# Guests.
+
+# guest NAME small|linux MEMORY "COMMAND LINE" [LINES OF CONFIGURATION]: creates one. What a
+# small one does is up to its command line (minipv/minipv.rs), a Linux one's too (guest/init).
+guest() {
+    configure "$@"
+    xl create "/tmp/$1.cfg" >"/tmp/$1.xl" 2>&1
+    local status=$?
+    [ $status = 0 ] || cat "/tmp/$1.xl"
+    check "xl create $1 ($4)" $status 0
+}
+
+configure() {
+    local name=$1 kind=$2 memory=$3 line=$4 more=${5:-}
+    {
+        echo "name = \"$name\""
+        case $more in *type*=*) ;; *) echo 'type = "pv"' ;; esac
+        case $kind in
+        small) echo 'kernel = "/guest/minipv"' ;;
+        linux)
+            echo 'kernel = "/guest/vmlinux"'
+            echo "ramdisk = \"${RAMDISK:-/guest/guest.cpio.gz}\""
+            line="console=hvc0 loglevel=3 panic=1 $line"
+            ;;
+        esac
+        echo "extra = \"$line\""
+        echo "memory = $memory"
+        echo 'vcpus = 1'
+        case $more in *on_crash*) ;; *) echo 'on_crash = "preserve"' ;; esac
+        echo "$more"
+    } >"/tmp/$name.cfg"
+}
+
+home() { echo "/local/domain/$(xl domid "$1")"; }
+
+# said GUEST: it came up and found its way in the store
+said_hello() {
+    local id=$(xl domid "$1")
+    wait_for "$1 wrote to the store" 180 xenstore-read "/local/domain/$id/data/hello" &&
+        check "$1 wrote the right thing" \
+            "$(xenstore-read "/local/domain/$id/data/hello")" "from-$id"
+}
+
+# answers GUEST TEXT: a watch of the guest fires, and its answer is heard here
+answers() {
+    local home=$(home "$1")
+    xenstore-write "$home/data/ping" "$2"
+    wait_for "$1 answers $2" 60 sh -c "[ \"\$(xenstore-read $home/data/pong)\" = $2 ]"
+}
+
+# gone ID: nothing of the domain is in the store
+gone() {
+    check "nothing is left of domain $1 in the store" \
+        "$(xenstore-exists "/local/domain/$1" && echo there || echo gone)" gone
+}
+
+# ended GUEST SECONDS: the toolstack has taken the domain away
+ended() { wait_for "$1 is away" "$2" sh -c "! xl domid $1"; }
+
+console() { tail -n "${2:-12}" "/var/log/xen/console/guest-$1.log"; }

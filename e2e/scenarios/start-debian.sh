@@ -1,0 +1,22 @@
+# The host is started by Debian's script, which finds the daemon in /etc/default/xen.
+#: memory 1100
+#: with distribution
+#: starts-itself
+# Dash is Debian's sh. The other one here has its own start-stop-daemon.
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+echo "XENSTORED=${DAEMON%% *}" >/etc/default/xen
+cat /etc/default/xen
+dash /etc/init.d/xen start
+check "/etc/init.d/xen start" $? 0
+check "the store answers" "$(xenstore-read /local/domain/0/domid)" 0
+check "the pid file is right" "$(cat /run/xenstore.pid)" "$(daemon_pid)"
+check "it is spared when memory is short" "$(cat "/proc/$(daemon_pid)/oom_score_adj")" -1000
+check "it has no terminal and its own session" \
+    "$(awk '{ print $6 == $1, $7 }' "/proc/$(daemon_pid)/stat")" "1 0"
+dash /etc/init.d/xen start
+check "a second start changes nothing" "$(pidof "$(basename "${DAEMON%% *}")" | wc -w)" 1
+xenstore-write /tool/secret s3
+count_before
+guest first small 8 ""
+said_hello first
+answers first p1
