@@ -11,8 +11,7 @@ check "/etc/init.d/xen start" $? 0
 check "the store answers" "$(xenstore-read /local/domain/0/domid)" 0
 check "the pid file is right" "$(cat /run/xenstore.pid)" "$(daemon_pid)"
 check "it is spared when memory is short" "$(cat "/proc/$(daemon_pid)/oom_score_adj")" -1000
-check "it has no terminal and its own session" \
-    "$(awk '{ print $6 == $1, $7 }' "/proc/$(daemon_pid)/stat")" "1 0"
+check "it has no terminal" "$(awk '{ print $7 }' "/proc/$(daemon_pid)/stat")" 0
 dash /etc/init.d/xen start
 check "a second start changes nothing" "$(pidof "$(basename "${DAEMON%% *}")" | wc -w)" 1
 xenstore-write /tool/secret s3
