@@ -80,7 +80,7 @@ impl Host {
     /// Does one thing.
     fn act(&mut self, deed: &Deed) -> io::Result<()> {
         match (&deed.what, deed.who) {
-            // A ring is there with the INTRODUCE that the log tells of next; only domains shut down.
+            // A ring is there with the INTRODUCE that comes next, and only domains shut down.
             (What::Connect, Who::Domain(_)) | (What::ShutDown, Who::Socket(_)) => {}
             (What::ShutDown, Who::Domain(domid)) => {
                 self.target.domain(DomainChange::ShutDown(domid));
