@@ -10,7 +10,7 @@
 # takes root.
 set -euo pipefail
 cd "$(dirname "$0")"
-packages=(xen-utils-4.17 xenstore-utils libxen-dev gcc g++ make cpio xz-utils)
+packages=(xen-utils-4.17 xenstore-utils libxen-dev gcc g++ make cpio perl xz-utils)
 fuzz_seconds=${FUZZ_SECONDS:-20}
 
 if [ "$(id -u)" -ne 0 ]; then
