@@ -289,6 +289,11 @@ impl Guest {
                 self.ask(WRITE, &[b"data/reads\0done"]);
             }
             "transactions" => self.transactions(count),
+            // A node of somebody else's.
+            "try" => {
+                self.ask(READ, &[b"/tool/lent\0"]);
+                say!("GUEST {} tried: {}", self.domid, self.text());
+            }
             // More nodes than it may have. How many it got is in the first of them.
             "flood" => {
                 let mut made = 0;
