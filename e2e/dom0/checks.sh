@@ -23,17 +23,31 @@ figure() { echo "@@FIGURE $1: $2"; }
 
 # wait_for WHAT SECONDS COMMAND...: until the command succeeds
 wait_for() {
-    local what=$1 tenths=$(($2 * 5))
+    local what=$1 until=$(($(seconds) + $2))
     shift 2
     while ! "$@" >/dev/null 2>&1; do
-        tenths=$((tenths - 1))
-        if [ $tenths -le 0 ]; then
+        if [ "$(seconds)" -ge $until ]; then
             bad "$what: not within the time"
             return 1
         fi
         sleep 0.2
     done
     ok "$what"
+}
+seconds() { cut -d. -f1 /proc/uptime; }
+
+# is VALUE COMMAND...: whether that is what the command prints
+is() {
+    local value=$1
+    shift
+    [ "$("$@")" = "$value" ]
+}
+
+# presence PATH: there, gone, or unknown. Not to be able to look is no absence.
+presence() {
+    local names
+    names=$(timeout 10 xenstore-list "${1%/*}") || { echo unknown; return; }
+    if echo "$names" | grep -qx "${1##*/}"; then echo there; else echo gone; fi
 }
 
 finish() {
@@ -77,7 +91,7 @@ log_requests() {
 refusals() {
     case $KIND in
     xenstored) grep -c 'ERROR.*EAGAIN' $REQUESTS ;;
-    *) grep -c ' conflict ' $REQUESTS ;;
+    *) grep -c ' error *EAGAIN' $REQUESTS ;;
     esac
 }
 
@@ -100,12 +114,16 @@ start_host() {
     check "domain 0 is in the store" "$(xenstore-read /local/domain/0/domid)" 0
     xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xenconsoled.pid
     xl info | grep -E '^(xen_version|total_memory|virt_caps)'
-    xenstore-write /tool/secret s3
     count_before
 }
 
-# What must be the same in the end.
-count_before() { channels_before=$(lsevtchn 0 | wc -l); }
+# What must be the same in the end, and a node that guests may not read.
+count_before() {
+    channels_before=$(lsevtchn 0 | wc -l)
+    check "domain 0 has event channels" "$([ "$channels_before" -gt 1 ] && echo yes)" yes
+    xenstore-write /tool/secret s3
+    check "domain 0 has a secret" "$(xenstore-read /tool/secret)" s3
+}
 
 daemon_pid() { pidof rxenstored xenstored oxenstored | cut -d' ' -f1; }
 
@@ -128,7 +146,7 @@ end_host() {
         bad "@releaseDomain was not heard"
     fi
     check "guests wrote nothing into domain 0's part" \
-        "$(xenstore-exists /local/domain/0/evil && echo written || echo clean)" clean
+        "$(presence /local/domain/0/evil)" gone
     check "no domain is left" "$(xl list | tail -n +2 | wc -l)" 1
     check "no event channel is left" "$(lsevtchn 0 | wc -l)" "$channels_before"
     figure "daemon's memory at the end, KiB" \
@@ -170,28 +188,41 @@ configure() {
 
 home() { echo "/local/domain/$(xl domid "$1")"; }
 
-# said GUEST: it came up and found its way in the store
+# said_hello GUEST: it came up, found its way in the store, and was denied the rest
 said_hello() {
-    local id=$(xl domid "$1")
-    wait_for "$1 wrote to the store" 180 xenstore-read "/local/domain/$id/data/hello" &&
-        check "$1 wrote the right thing" \
-            "$(xenstore-read "/local/domain/$id/data/hello")" "from-$id"
+    local id=$(xl domid "$1") log=/var/log/xen/console/guest-$1.log
+    wait_for "$1 wrote to the store" 180 is "from-$id" \
+        xenstore-read "/local/domain/$id/data/hello"
+    wait_for "$1 may not read what is domain 0's" 30 \
+        grep -q "may not read: \(EACCES\|xenstore-read: couldn't read\)" "$log"
+    wait_for "$1 may not write what is domain 0's" 30 \
+        grep -q "may not write: \(EACCES\|xenstore-write: could not write\)" "$log"
 }
 
 # answers GUEST TEXT: a watch of the guest fires, and its answer is heard here
 answers() {
     local home=$(home "$1")
     xenstore-write "$home/data/ping" "$2"
-    wait_for "$1 answers $2" 60 sh -c "[ \"\$(xenstore-read $home/data/pong)\" = $2 ]"
+    wait_for "$1 answers $2" 60 is "$2" xenstore-read "$home/data/pong"
+}
+
+# Whether the toolstack knows of a domain no more.
+away() {
+    local list
+    list=$(timeout 20 xl list) && ! echo "$list" | awk -v id="$1" '$2 == id' | grep -q .
+}
+
+# ended GUEST ID SECONDS: the toolstack has taken the domain away, and all that it had
+ended() {
+    wait_for "$1 is away" "$3" away "$2"
+    gone "$2"
 }
 
 # gone ID: nothing of the domain is in the store
 gone() {
     check "nothing is left of domain $1 in the store" \
-        "$(xenstore-exists "/local/domain/$1" && echo there || echo gone)" gone
+        "$(presence "/local/domain/$1")" gone
 }
 
 # ended GUEST SECONDS: the toolstack has taken the domain away
-ended() { wait_for "$1 is away" "$2" sh -c "! xl domid $1"; }
-
 console() { tail -n "${2:-12}" "/var/log/xen/console/guest-$1.log"; }

@@ -17,8 +17,8 @@ said_hello user
 home=$(home user)
 id=$(xl domid user)
 backend=/local/domain/0/backend
-check "the disk is connected" "$(xenstore-read $backend/vbd/$id/51712/state)" 4
-check "the network card is connected" "$(xenstore-read $backend/vif/$id/0/state)" 4
+wait_for "the disk is connected" 30 is 4 xenstore-read $backend/vbd/$id/51712/state
+wait_for "the network card is connected" 30 is 4 xenstore-read $backend/vif/$id/0/state
 wait_for "the guest used its disk" 60 xenstore-read $home/data/disk-done
 check "the guest read its disk" "$(xenstore-read $home/data/disk)" "put by domain 0."
 wait_for "the guest used its network" 90 xenstore-read $home/data/net
@@ -28,12 +28,10 @@ check "three pings came back" "$(xenstore-read $home/data/net)" 3
 dd if=/dev/zero of=/tmp/second bs=1M count=1 2>/dev/null
 xl block-attach user /tmp/second,raw,xvdb,w
 check "xl block-attach" $? 0
-wait_for "the second disk is connected" 60 \
-    sh -c "[ \"\$(xenstore-read $backend/vbd/$id/51728/state)\" = 4 ]"
+wait_for "the second disk is connected" 60 is 4 xenstore-read $backend/vbd/$id/51728/state
 xl block-detach user xvdb
 check "xl block-detach" $? 0
-wait_for "nothing is left of the second disk" 30 \
-    sh -c "! xenstore-exists $backend/vbd/$id/51728"
+wait_for "nothing is left of the second disk" 30 is gone presence $backend/vbd/$id/51728
 xl network-detach user 0
 check "xl network-detach" $? 0
 
@@ -41,4 +39,5 @@ xl destroy user
 check "user is destroyed" $? 0
 check "the disk has what the guest wrote" \
     "$(dd if=/tmp/disk bs=512 skip=1 count=1 2>/dev/null | head -c 16)" "written by guest"
-check "no backend is left" "$(xenstore-exists $backend && echo there || echo gone)" gone
+gone "$id"
+check "no backend is left" "$(presence $backend)" gone

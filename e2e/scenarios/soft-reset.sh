@@ -10,6 +10,8 @@ RAMDISK=/tmp/two-kernels
 KERNEL=/guest/second-kernel
 xenstore-watch @introduceDomain >/tmp/introduced &
 watcher=$!
+# It fires once for being watched.
+wait_for "it is watched" 10 grep -q introduceDomain /tmp/introduced
 guest kexec linux 256 "" 'type = "hvm"
 vga = "none"
 vnc = 0
@@ -17,13 +19,13 @@ on_soft_reset = "soft-reset"'
 id=$(xl domid kexec)
 home=$(home kexec)
 model=$(xenstore-read $home/image/device-model-pid)
+wait_for "the first kernel came up" 400 xenstore-read $home/data/hello
 said_hello kexec
-wait_for "the second kernel came up" 180 xenstore-read $home/data/second-kernel
+wait_for "the second kernel came up" 400 xenstore-read $home/data/second-kernel
 said_hello kexec
 check "it is the same domain" "$(xl domid kexec)" "$id"
-kill $watcher
-# A watch says once that it is set.
 check "it was introduced twice" "$(grep -c introduceDomain /tmp/introduced)" 3
+kill $watcher
 check "its device model is another" \
     "$([ "$(xenstore-read $home/image/device-model-pid)" != "$model" ] && echo yes)" yes
 answers kexec after

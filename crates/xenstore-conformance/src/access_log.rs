@@ -49,6 +49,8 @@ pub enum What {
     Connect,
     /// The connection ended; a domain's, because the domain did.
     Disconnect,
+    /// The domain shut down. No line says so: it is what others were told of.
+    ShutDown,
     /// A request.
     Ask {
         /// Its type.
@@ -96,46 +98,151 @@ pub struct Malformed {
 /// Width of the operation's name.
 const LABEL: usize = 10;
 
+/// What is watched to be told of ends of domains.
+pub(crate) const RELEASE_DOMAIN: &str = "@releaseDomain";
+
+/// Those that have no room in it.
+const WIDE_LABELS: [&str; 2] = ["is introduced", "reset watches"];
+
 /// Reads a log.
 pub fn parse(text: &str) -> Result<Log, Malformed> {
-    let mut log = Log::default();
+    let mut reader = Reader::default();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
-        parse_line(&mut log, number, line).ok_or_else(|| Malformed {
+        reader.line(number, line).ok_or_else(|| Malformed {
             line: number,
             expected: "a line of an access log",
             found: line.to_owned(),
         })?;
     }
-    Ok(log)
+    Ok(reader.finish())
 }
 
-fn parse_line(log: &mut Log, line: usize, text: &str) -> Option<()> {
-    let (_time, rest) = text.strip_prefix('[')?.split_once("]  ")?;
-    let (connection, rest) = rest.split_once(' ')?;
-    let rest = rest.trim_start();
-    let label = rest.get(..LABEL.min(rest.len()))?;
-    let data = rest.get(LABEL..).unwrap_or_default();
-    let (who, transaction) = who(connection)?;
-    let what = match label.trim_end() {
-        "newconn" => What::Connect,
-        "endconn" => What::Disconnect,
-        "w event" => {
-            let (path, token) = data.trim_end().split_once(' ')?;
-            let event = Event { path: path.to_owned(), token: token.to_owned() };
-            log.events.entry(who).or_default().push((line, event));
-            return Some(());
+#[derive(Default)]
+struct Reader {
+    log: Log,
+    /// Transactions in conflict that the daemon itself tries once more, and by what id, when
+    /// that is known. For their clients they are one.
+    tried_again: BTreeMap<Who, Option<u32>>,
+    /// How many domains shut down or ended until now, and how often each watch of that fired.
+    ends: usize,
+    told: BTreeMap<(Who, String), Told>,
+    /// The lines by which a domain must have shut down.
+    shutdowns: Vec<usize>,
+}
+
+/// How often a watch of ends of domains fired.
+struct Told {
+    times: usize,
+    /// The line in which it was asked for, until it fired for being there.
+    asked: Option<usize>,
+}
+
+impl Reader {
+    fn line(&mut self, line: usize, text: &str) -> Option<()> {
+        let (_time, rest) = text.strip_prefix('[')?.split_once("]  ")?;
+        let (connection, rest) = rest.split_once(' ')?;
+        let rest = rest.trim_start();
+        let wide = WIDE_LABELS.iter().find(|label| rest.starts_with(**label));
+        let width = wide.map_or(LABEL, |label| label.len() + 1).min(rest.len());
+        let (label, data) = rest.split_at_checked(width)?;
+        // `r(3):A34.4`: what the daemon does when it tries transaction 3 again.
+        if let Some(again) = connection.strip_prefix("r(") {
+            let (transaction, connection) = again.split_once("):")?;
+            return match label.trim_end() {
+                "commit" | "coalesce" => {
+                    note_commit(&mut self.log, who(connection)?.0, transaction.parse().ok()?)
+                }
+                _ => Some(()),
+            };
         }
-        "error" => return note_error(log, who, transaction, data.trim_end()),
-        // Nothing but this line tells a commit from an abort.
-        "commit" => return note_commit(log, who, transaction),
-        operation => {
-            let (kind, payload) = request(operation, data)?;
-            What::Ask { kind, payload, transaction, refused: None }
+        let (who, transaction) = who(connection)?;
+        let what = match label.trim_end() {
+            "newconn" => What::Connect,
+            "endconn" => {
+                self.ends += usize::from(matches!(who, Who::Domain(_)));
+                What::Disconnect
+            }
+            "w event" => {
+                let (path, token) = data.trim_end().split_once(' ')?;
+                let event = Event { path: path.to_owned(), token: token.to_owned() };
+                if path == RELEASE_DOMAIN {
+                    self.somebody_ended(who, line, token);
+                }
+                self.log.events.entry(who).or_default().push((line, event));
+                return Some(());
+            }
+            "error" => return note_error(&mut self.log, who, transaction, data.trim_end()),
+            // Nothing but this line tells a commit from an abort.
+            "commit" | "coalesce" => return note_commit(&mut self.log, who, transaction),
+            "conflict" => {
+                self.tried_again.insert(who, None);
+                return Some(());
+            }
+            "t start" if self.tried_again.get(&who) == Some(&None) => {
+                self.tried_again.insert(who, Some(transaction));
+                return Some(());
+            }
+            "t end" if self.tried_again.get(&who) == Some(&Some(transaction)) => {
+                self.tried_again.remove(&who);
+                return Some(());
+            }
+            operation => {
+                let (kind, payload) = request(operation, data)?;
+                if let ("watch", Some((RELEASE_DOMAIN, token))) =
+                    (operation, data.trim_end().split_once(' '))
+                {
+                    let told = Told { times: self.ends, asked: Some(line) };
+                    self.told.insert((who, token.to_owned()), told);
+                }
+                What::Ask { kind, payload, transaction, refused: None }
+            }
+        };
+        self.log.deeds.push(Deed { line, who, what });
+        Some(())
+    }
+
+    /// A watch of @releaseDomain fired. More often than domains ended: one has shut down.
+    fn somebody_ended(&mut self, who: Who, line: usize, token: &str) {
+        let Some(told) = self.told.get_mut(&(who, token.to_owned())) else { return };
+        if told.asked.take().is_some() {
+            return;
         }
-    };
-    log.deeds.push(Deed { line, who, what });
-    Some(())
+        told.times += 1;
+        if told.times > self.ends {
+            self.ends += 1;
+            // Watches that came meanwhile and did not fire yet came after it.
+            let later = self.told.values_mut().filter(|told| told.asked.is_some());
+            let asked = later.filter_map(|told| {
+                told.times += 1;
+                told.asked
+            });
+            self.shutdowns.push(asked.fold(line, usize::min));
+        }
+    }
+
+    /// The log, with the shutdowns that no line tells of: each is of the domain that ends next
+    /// and is not shut down yet.
+    fn finish(mut self) -> Log {
+        let deeds = &mut self.log.deeds;
+        for line in self.shutdowns {
+            let at = deeds.partition_point(|deed| deed.line < line);
+            let begun = |who: Who, until: usize| {
+                deeds.iter().take(until).rev().take_while(move |deed| {
+                    !(deed.who == who && matches!(deed.what, What::Disconnect))
+                })
+            };
+            let found = deeds.iter().enumerate().skip(at).find(|(index, deed)| {
+                let down = |other: &Deed| other.who == deed.who && other.what == What::ShutDown;
+                matches!((deed.who, &deed.what), (Who::Domain(_), What::Disconnect))
+                    && !begun(deed.who, *index).any(down)
+            });
+            if let Some(who) = found.map(|(_, deed)| deed.who) {
+                deeds.insert(at, Deed { line, who, what: What::ShutDown });
+            }
+        }
+        self.log
+    }
 }
 
 fn who(connection: &str) -> Option<(Who, u32)> {
@@ -168,6 +275,10 @@ fn request(operation: &str, data: &str) -> Option<(MessageType, Vec<u8>)> {
         "introduce" => T::Introduce,
         "release" => T::Release,
         "getdomain" => T::GetDomainPath,
+        "is introduced" => T::IsDomainIntroduced,
+        "resume" => T::Resume,
+        "settarget" => T::SetTarget,
+        "reset watches" => T::ResetWatches,
         _ => return None,
     };
     let payload = match kind {
@@ -185,6 +296,10 @@ fn request(operation: &str, data: &str) -> Option<(MessageType, Vec<u8>)> {
 
 /// An error belongs to the last request of the same connection and transaction.
 fn note_error(log: &mut Log, who: Who, transaction: u32, name: &str) -> Option<()> {
+    if name == "EAGAIN" {
+        // Only what was to be committed is refused so.
+        note_commit(log, who, transaction)?;
+    }
     let asked = log.deeds.iter_mut().rev().filter(|deed| deed.who == who);
     let refused = asked.filter_map(|deed| match &mut deed.what {
         What::Ask { transaction: inside, refused, .. } if *inside == transaction => Some(refused),
@@ -244,6 +359,36 @@ mod tests {
         assert_eq!(asked, expected);
         let event = Event { path: "name".to_owned(), token: "t/1".to_owned() };
         assert_eq!(log.events[&Who::Domain(1)], [(8, event)]);
+    }
+
+    /// oxenstored tries a transaction once more by itself, and only then refuses it.
+    #[test]
+    fn what_the_daemon_tries_again_is_one_transaction() {
+        let log = parse(
+            "\
+[20260101T10:00:00.000Z]  A1.3         t start   \x20
+[20260101T10:00:00.001Z]  A1.3         write     /a b
+[20260101T10:00:00.002Z]  A1.3         t end     \x20
+[20260101T10:00:00.002Z]  A1.3         conflict  \x20
+[20260101T10:00:00.002Z]  A1.4         t start   \x20
+[20260101T10:00:00.003Z]  r(3):A1.4    t start   \x20
+[20260101T10:00:00.003Z]  r(3):A1.4    write     /a b
+[20260101T10:00:00.004Z]  r(3):A1.4    t end     \x20
+[20260101T10:00:00.004Z]  r(3):A1.4    commit    \x20
+[20260101T10:00:00.004Z]  A1.4         t end     \x20
+[20260101T10:00:00.005Z]  A1.5         t start   \x20
+",
+        )
+        .unwrap();
+        let asked: Vec<_> = log
+            .deeds
+            .iter()
+            .map(|deed| match &deed.what {
+                What::Ask { payload, transaction, .. } => (&payload[..], *transaction),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(asked, [(&b"\0"[..], 3), (b"/a\0b", 3), (b"T\0", 3), (b"\0", 5)]);
     }
 
     #[test]

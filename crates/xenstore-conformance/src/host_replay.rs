@@ -1,6 +1,6 @@
 //! A host's access log, lived through again by the engine.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use xenstore_wire::text::{decimal, split_string};
@@ -45,6 +45,8 @@ pub fn relive(log: &Log) -> io::Result<Relived> {
 struct Host {
     target: EngineTarget,
     clients: BTreeMap<Who, Client>,
+    /// The last line of each.
+    last_deeds: BTreeMap<Who, usize>,
     /// Our ids of the log's transactions.
     transactions: HashMap<(Who, u32), u32>,
     last_request: u32,
@@ -57,9 +59,10 @@ impl Host {
         let mut target = EngineTarget::new()?;
         // A domain exists before the toolstack first names it in a permission list. The
         // log does not say when; from the start will do.
-        let domains: BTreeSet<_> = log.deeds.iter().map(|deed| deed.who).collect();
-        for who in domains {
-            if let Who::Domain(domid @ 1..) = who {
+        let last_deeds: BTreeMap<_, _> =
+            log.deeds.iter().map(|deed| (deed.who, deed.line)).collect();
+        for who in last_deeds.keys() {
+            if let Who::Domain(domid @ 1..) = *who {
                 target.domain(DomainChange::Create(domid));
             }
         }
@@ -67,6 +70,7 @@ impl Host {
         Ok(Self {
             target,
             clients,
+            last_deeds,
             transactions: HashMap::new(),
             last_request: 0,
             relived: Relived::default(),
@@ -76,8 +80,11 @@ impl Host {
     /// Does one thing.
     fn act(&mut self, deed: &Deed) -> io::Result<()> {
         match (&deed.what, deed.who) {
-            // A ring is there with the INTRODUCE that the log tells of next.
-            (What::Connect, Who::Domain(_)) => {}
+            // A ring is there with the INTRODUCE that comes next, and only domains shut down.
+            (What::Connect, Who::Domain(_)) | (What::ShutDown, Who::Socket(_)) => {}
+            (What::ShutDown, Who::Domain(domid)) => {
+                self.target.domain(DomainChange::ShutDown(domid));
+            }
             (What::Connect, who) => {
                 let client = self.target.connect()?;
                 self.clients.insert(who, client);
@@ -85,6 +92,10 @@ impl Host {
             (What::Disconnect, Who::Domain(domid)) => {
                 self.clients.remove(&deed.who);
                 self.target.domain(DomainChange::Destroy(domid));
+                // Another domain will have the number.
+                if self.last_deeds.get(&deed.who).is_some_and(|last| *last > deed.line) {
+                    self.target.domain(DomainChange::Create(domid));
+                }
             }
             (What::Disconnect, who) => {
                 if let Some(client) = self.clients.remove(&who) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use xenstore_wire::MessageType;
 use xenstore_wire::text::split_string;
 
-use crate::access_log::{Deed, Event, Log, What, Who};
+use crate::access_log::{self, Deed, Event, Log, What, Who};
 use crate::host_replay::{Batch, Relived};
 use crate::rules::HostRule;
 
@@ -58,6 +58,10 @@ impl HostTally {
             self.equal_replies += 1;
         } else if refused.is_none() && got == Some("ENOENT") && payload.starts_with(b"/@") {
             self.explain(HostRule::SpecialNames, deed.line);
+        } else if refused.as_deref() == Some("ENOENT") && got == Some("EACCES") {
+            self.explain(HostRule::Unseen, deed.line);
+        } else if matches!(refused.as_deref(), None | Some("EQUOTA")) && got == Some("ENOSPC") {
+            self.explain(HostRule::NodeSize, deed.line);
         } else {
             let payload = payload.escape_ascii();
             self.wrong.push(format!(
@@ -74,19 +78,28 @@ impl HostTally {
             left = self.skip_unmatched(log, who, left, batch);
             let next = ours.get(index + 1).and_then(|next| next.events.first());
             let Some(least) = matching(left, batch) else {
+                if let Some(length) = reordered(log, who, left, batch) {
+                    let (matched, rest) = left.split_at(length);
+                    self.removal(matched, batch);
+                    left = rest;
+                    continue;
+                }
                 let Batch { line, events } = batch;
                 self.wrong.push(format!("line {line}: {who} was not to hear {events:?}"));
                 continue;
             };
             let again = trailing(left, least, next);
             // What a later removal explains is no echo of this commit.
-            let echo = |(line, event): &&(usize, Event)| !last_removal_above(log, *line, event);
+            let echo =
+                |(line, event): &&(usize, Event)| !last_removal_above(log, who, *line, event);
             let again = left.iter().skip(least).take(again).take_while(echo).count();
             let (matched, rest) = left.split_at(least + again);
             self.equal_events += batch.events.len();
             for (line, event) in repeated(matched) {
                 if is_commit(log, batch.line) {
                     self.explain(HostRule::ToldOnce, *line);
+                } else if event.path == access_log::RELEASE_DOMAIN {
+                    self.explain(HostRule::EndsOnce, *line);
                 } else {
                     self.wrong.push(format!("line {line}: {who} was to hear {event:?} again"));
                 }
@@ -117,10 +130,23 @@ impl HostTally {
         left
     }
 
+    /// Events of one removal, in another order.
+    fn removal(&mut self, recorded: &[(usize, Event)], batch: &Batch) {
+        for (line, event) in recorded {
+            if batch.events.contains(event) {
+                self.explain(HostRule::OrderOfRemoval, *line);
+            } else {
+                self.explain(HostRule::NothingWasThere, *line);
+            }
+        }
+    }
+
     /// An event that only oxenstored sent.
     fn unmatched(&mut self, log: &Log, who: Who, line: usize, event: &Event) {
-        if last_removal_above(log, line, event) {
+        if last_removal_above(log, who, line, event) {
             self.explain(HostRule::NothingWasThere, line);
+        } else if event.path == access_log::RELEASE_DOMAIN {
+            self.explain(HostRule::EndsOnce, line);
         } else {
             self.wrong.push(format!("line {line}: {who} was to hear {event:?}"));
         }
@@ -130,7 +156,7 @@ impl HostTally {
 /// How many recorded events, at least, are those of a batch and perhaps the same again;
 /// none if they are not.
 fn matching(recorded: &[(usize, Event)], batch: &Batch) -> Option<usize> {
-    let after = recorded.iter().take_while(|(line, _)| *line > batch.line).count();
+    let after = recorded.iter().take_while(|(line, _)| *line >= batch.line).count();
     let events = &batch.events;
     (events.len()..=after).find(|&length| {
         let segment = recorded.get(..length).unwrap_or_default();
@@ -164,24 +190,52 @@ fn repeated(segment: &[(usize, Event)]) -> impl Iterator<Item = &(usize, Event)>
     })
 }
 
+/// How many recorded events are those of a removal, in whatever order, and of what was not
+/// there below it; none if one of the batch is missing.
+fn reordered(log: &Log, who: Who, recorded: &[(usize, Event)], batch: &Batch) -> Option<usize> {
+    let path = removed(log.deeds.iter().find(|deed| deed.line == batch.line)?)?;
+    let ours = |event: &Event| batch.events.contains(event);
+    let of_it = |(line, event): &&(usize, Event)| {
+        *line >= batch.line && (ours(event) || is_below(who, event, path))
+    };
+    let segment: Vec<_> = recorded.iter().take_while(of_it).collect();
+    let heard = |event: &Event| segment.iter().any(|(_, other)| other == event);
+    batch.events.iter().all(heard).then_some(segment.len())
+}
+
 /// Whether the last change before `line` was the removal of something above the
 /// event's path: the case where oxenstored tells of what was not there.
-fn last_removal_above(log: &Log, line: usize, event: &Event) -> bool {
+fn last_removal_above(log: &Log, who: Who, line: usize, event: &Event) -> bool {
     let changes = log.deeds.iter().rev().filter(|deed| deed.line < line);
-    let last = { changes }.find_map(|deed| match &deed.what {
-        What::Ask { kind, payload, transaction: 0, refused: None } => match kind {
-            MessageType::Rm | MessageType::Write | MessageType::Mkdir | MessageType::SetPerms => {
-                Some((*kind, payload))
-            }
-            _ => None,
-        },
-        _ => None,
+    let last = { changes }.find(|deed| {
+        use MessageType as T;
+        let What::Ask { kind, transaction: 0, refused: None, .. } = &deed.what else {
+            return false;
+        };
+        matches!(kind, T::Rm | T::Write | T::Mkdir | T::SetPerms)
     });
-    last.is_some_and(|(kind, payload)| {
-        let path = split_string(payload).map(|(path, _)| path).unwrap_or_default();
-        let below = event.path.as_bytes().strip_prefix(path);
-        kind == MessageType::Rm && below.is_some_and(|rest| rest.starts_with(b"/"))
-    })
+    last.and_then(removed).is_some_and(|path| is_below(who, event, path))
+}
+
+/// What a deed removed.
+fn removed(deed: &Deed) -> Option<&[u8]> {
+    match &deed.what {
+        What::Ask { kind: MessageType::Rm, payload, transaction: 0, refused: None } => {
+            split_string(payload).map(|(path, _)| path)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the event's path is below another, which is absolute.
+fn is_below(who: Who, event: &Event, path: &[u8]) -> bool {
+    let absolute = match who {
+        Who::Domain(domid) if !event.path.starts_with('/') => {
+            format!("/local/domain/{domid}/{}", event.path)
+        }
+        _ => event.path.clone(),
+    };
+    absolute.as_bytes().strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 #[cfg(test)]
@@ -212,6 +266,6 @@ mod tests {
 
     #[test]
     fn an_event_does_not_come_before_its_cause() {
-        assert_eq!(matching(&recorded(&["/a"]), &batch(10, &["/a"])), None);
+        assert_eq!(matching(&recorded(&["/a"]), &batch(11, &["/a"])), None);
     }
 }

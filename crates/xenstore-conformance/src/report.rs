@@ -64,43 +64,40 @@ fn rules(count: &Count) -> String {
 }
 
 /// The text of `docs/conformance/host-trace.md`.
-pub fn host_trace(tally: &HostTally) -> String {
-    let mut text = format!(
-        "\
-# A whole host, lived through again
+pub fn host_traces(tallies: &BTreeMap<String, HostTally>) -> String {
+    let mut text = "\
+# Whole hosts, lived through again
 
 <!-- Written by the tests of xenstore-conformance: UPDATE_DOCS=1 cargo test -p xenstore-conformance -->
 
-The access log of a Xen host was recorded under oxenstored: dom0 boots, `xl` creates three
-PV guests, of which one runs and two are torn down again. rxenstored was asked the same
-by the same clients, guests on their rings among them.
+The access logs of Xen hosts were recorded under oxenstored: domain 0's kernel, `xl`,
+`xenconsoled`, Debian's scripts for devices, guests on their rings. rxenstored was asked the
+same by the same clients.
 
-| | recorded | as recorded | as a rule says |
-|---|---|---|---|
-| replies | {} | {} | {} |
-| watch events | {} | {} | {} |
-
-| times | rule |
-|---|---|
-",
-        tally.requests,
-        tally.equal_replies,
-        tally.requests - tally.equal_replies,
-        tally.events,
-        tally.equal_events,
-        tally.events - tally.equal_events,
-    );
-    let lines = |rule| tally.by_rule.get(&rule).map_or(&[][..], Vec::as_slice);
-    for &rule in HostRule::ALL {
-        let _ = writeln!(text, "| {} | {} |", lines(rule).len(), rule.title());
+| host | replies | as recorded | by a rule | watch events | as recorded | by a rule |
+|---|---|---|---|---|---|---|
+"
+    .to_owned();
+    for (name, tally) in tallies {
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} | {} | {} | {} |",
+            tally.requests,
+            tally.equal_replies,
+            tally.requests - tally.equal_replies,
+            tally.events,
+            tally.equal_events,
+            tally.events - tally.equal_events,
+        );
     }
     for &rule in HostRule::ALL {
         let (c, ocaml, ours) = (rule.c(), rule.ocaml(), rule.ours());
         text += &explanation(rule.title(), [c, ocaml, ours], rule.reason());
-        let mut lines = lines(rule).to_vec();
-        lines.sort_unstable();
-        let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
-        let _ = writeln!(text, "Lines of the log: {}.", lines.join(", "));
+        let times = |tally: &HostTally| tally.by_rule.get(&rule).map_or(0, Vec::len);
+        let shown = tallies.iter().filter(|(_, tally)| times(tally) > 0);
+        let shown: Vec<_> =
+            shown.map(|(name, tally)| format!("{} of {name}", times(tally))).collect();
+        let _ = writeln!(text, "Lines: {}.", shown.join(", "));
     }
     text
 }

@@ -27,4 +27,32 @@ rules! {
         ours: "as C",
         reason: "Nothing changed there.",
     }
+    OrderOfRemoval {
+        title: "A removal is told in the order of what was there",
+        c: "nodes before what is below them, siblings in the order of their listing",
+        ocaml: "in the order of the watched paths",
+        ours: "as C",
+        reason: "It is the order in which the nodes are gone through.",
+    }
+    Unseen {
+        title: "What may not be seen is not said to be absent",
+        c: "EACCES for a node that is not there, if what is above it may not be read",
+        ocaml: "ENOENT",
+        ours: "as C",
+        reason: "Who may not read a directory is not to find out what is in it.",
+    }
+    NodeSize {
+        title: "The names of its children count for a node's size",
+        c: "2,048 bytes for value, permissions and names together, else ENOSPC",
+        ocaml: "2,048 bytes for the value, else E2BIG; any number of children",
+        ours: "as C",
+        reason: "What a guest may have is bounded by nodes times size only if both are.",
+    }
+    EndsOnce {
+        title: "The end of a domain is told of once",
+        c: "once",
+        ocaml: "again, if its ring had been given up before",
+        ours: "as C",
+        reason: "One thing happened.",
+    }
 }
