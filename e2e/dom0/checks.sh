@@ -173,7 +173,7 @@ configure() {
         case $kind in
         small) echo 'kernel = "/guest/minipv"' ;;
         linux)
-            echo 'kernel = "/guest/vmlinux"'
+            echo "kernel = \"${KERNEL:-/guest/vmlinux}\""
             echo "ramdisk = \"${RAMDISK:-/guest/guest.cpio.gz}\""
             line="console=hvc0 loglevel=3 panic=1 $line"
             ;;

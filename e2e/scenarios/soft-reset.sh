@@ -1,17 +1,32 @@
-# A guest starts another kernel in its place: its ring is let go of and taken up again, with
-# the same number and the same nodes.
+# A guest starts another kernel in its place, and `xl` makes its nodes and its device model
+# anew for that: its ring is let go of and taken up again, with the same number.
 #: memory 1400
 #: processor qemu64,+rdrand,+svm,+npt
-#: with second-kernel
-# The plain archive first: xl unpacks a ramdisk that begins packed, but only its first part.
+#: with second-kernel device-model
+# The plain archive first: who unpacks a ramdisk that begins packed unpacks its first part only.
 (cd /guest && echo second-kernel | cpio -o -H newc 2>/dev/null) >/tmp/two-kernels
 cat /guest/guest.cpio.gz >>/tmp/two-kernels
 RAMDISK=/tmp/two-kernels
-guest kexec linux 256 "" 'type = "pvh"
+KERNEL=/guest/second-kernel
+xenstore-watch @introduceDomain >/tmp/introduced &
+watcher=$!
+# It fires once for being watched.
+wait_for "it is watched" 10 grep -q introduceDomain /tmp/introduced
+guest kexec linux 256 "" 'type = "hvm"
+vga = "none"
+vnc = 0
 on_soft_reset = "soft-reset"'
-said_hello kexec
 id=$(xl domid kexec)
-wait_for "the second kernel said hello" 180 xenstore-read /local/domain/$id/data/second-kernel
+home=$(home kexec)
+model=$(xenstore-read $home/image/device-model-pid)
+wait_for "the first kernel came up" 400 xenstore-read $home/data/hello
+said_hello kexec
+wait_for "the second kernel came up" 400 xenstore-read $home/data/second-kernel
+said_hello kexec
 check "it is the same domain" "$(xl domid kexec)" "$id"
+check "it was introduced twice" "$(grep -c introduceDomain /tmp/introduced)" 3
+kill $watcher
+check "its device model is another" \
+    "$([ "$(xenstore-read $home/image/device-model-pid)" != "$model" ] && echo yes)" yes
 answers kexec after
 console kexec
