@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access_log::{Deed, Event, Log, What, Who};
+use crate::access_log::{Deed, Event, Log, RELEASE_DOMAIN, What, Who};
 use crate::host_replay::{Batch, Relived};
 use crate::rules::HostRule;
 
@@ -16,6 +16,8 @@ mod ends;
 mod nodes;
 mod removal;
 mod replies;
+#[cfg(test)]
+mod tests;
 
 /// What a comparison came to.
 #[derive(Debug, Default)]
@@ -74,8 +76,11 @@ impl Hearing<'_> {
             {
                 Some(HostRule::NothingWasThere)
             }
-            _ => ends::told_again(self.log, self.ours, self.who, (line, event))
-                .then_some(HostRule::EndsOnce),
+            _ if event.path == RELEASE_DOMAIN => {
+                ends::told_again(self.log, self.ours, self.who, (line, event))
+                    .then_some(HostRule::EndsOnce)
+            }
+            _ => None,
         }
     }
 
@@ -183,12 +188,11 @@ impl HostTally {
 
     /// An event that only oxenstored sent.
     fn unmatched(&mut self, hearing: &Hearing<'_>, line: usize, event: &Event) {
-        match hearing.extra(line, event) {
-            Some(rule) => self.explain(rule, line),
-            None => {
-                let who = hearing.who;
-                self.wrong.push(format!("line {line}: {who} was to hear {event:?}"));
-            }
+        if let Some(rule) = hearing.extra(line, event) {
+            self.explain(rule, line);
+        } else {
+            let who = hearing.who;
+            self.wrong.push(format!("line {line}: {who} was to hear {event:?}"));
         }
     }
 
@@ -245,36 +249,4 @@ fn repeated(segment: &[(usize, Event)]) -> impl Iterator<Item = &(usize, Event)>
     segment.iter().enumerate().filter_map(|(index, entry)| {
         segment.iter().skip(index + 1).any(|(_, later)| *later == entry.1).then_some(entry)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorded(paths: &[&str]) -> Vec<(usize, Event)> {
-        let event = |path: &&str| Event { path: (*path).to_owned(), token: "t".to_owned() };
-        paths.iter().enumerate().map(|(index, path)| (index + 10, event(path))).collect()
-    }
-
-    fn batch(line: usize, paths: &[&str]) -> Batch {
-        Batch { line, events: recorded(paths).into_iter().map(|(_, event)| event).collect() }
-    }
-
-    #[test]
-    fn repeated_events_belong_to_one_commit() {
-        let log = recorded(&["/a", "/a", "/b", "/c"]);
-        assert_eq!(matching(&log, &batch(1, &["/a"])), Some(1));
-        assert_eq!(matching(&log, &batch(1, &["/a", "/b"])), Some(3));
-        assert_eq!(matching(&log, &batch(1, &["/b"])), None);
-        assert_eq!(repeated(&log).count(), 1);
-        let twice = recorded(&["/a", "/b", "/b", "/c"]);
-        let (b, c) = (&twice[1].1, &twice[3].1);
-        assert_eq!(trailing(&twice, 2, Some(c)), 1);
-        assert_eq!(trailing(&twice, 2, Some(b)), 0);
-    }
-
-    #[test]
-    fn an_event_does_not_come_before_its_cause() {
-        assert_eq!(matching(&recorded(&["/a"]), &batch(11, &["/a"])), None);
-    }
 }

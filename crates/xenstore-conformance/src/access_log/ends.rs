@@ -120,12 +120,11 @@ fn domains<'d>(deeds: impl IntoIterator<Item = &'d Deed>) -> BTreeMap<Who, Domai
             domain.down = false;
         }
         let (spoke, who @ Who::Domain(1..)) = (deed.line, deed.who) else { continue };
-        match deed.what {
-            What::Disconnect => drop(domains.remove(&who)),
-            What::ShutDown => drop(domains.insert(who, Domain { spoke, down: true })),
-            What::Connect | What::Ask { .. } => {
-                drop(domains.insert(who, Domain { spoke, down: false }));
-            }
+        let down = deed.what == What::ShutDown;
+        if deed.what == What::Disconnect {
+            domains.remove(&who);
+        } else {
+            domains.insert(who, Domain { spoke, down });
         }
     }
     domains

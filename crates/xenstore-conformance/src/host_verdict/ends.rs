@@ -27,9 +27,9 @@ pub fn told_again(log: &Log, ours: &[Batch], who: Who, (line, event): (usize, &E
     let told = batches.flat_map(|batch| &batch.events).filter(|other| *other == event).count();
     let recorded = log.events.get(&who).map_or(&[][..], Vec::as_slice);
     let recorded = recorded.iter().filter(|(at, other)| within(*at) && other == event).count();
-    // One of the recorded is for the watch being new.
     let before = log.deeds.iter().take_while(|deed| deed.line < line);
-    event.path == RELEASE_DOMAIN && told >= ends && recorded > ends + 1 && any_shut_down(before)
+    // One of the recorded is for the watch being new.
+    told >= ends && recorded > ends + 1 && any_shut_down(before)
 }
 
 fn is_end(deed: &Deed) -> bool {

@@ -15,9 +15,10 @@ pub fn absolute(who: Who, path: &str) -> String {
         Who::Domain(domid) => domid,
         Who::Socket(_) => 0,
     };
-    match path.starts_with(['/', '@']) {
-        true => path.to_owned(),
-        false => format!("/local/domain/{home}/{path}"),
+    if path.starts_with(['/', '@']) {
+        path.to_owned()
+    } else {
+        format!("/local/domain/{home}/{path}")
     }
 }
 
@@ -30,7 +31,7 @@ pub fn named(who: Who, payload: &[u8]) -> Option<(String, &[u8])> {
 /// The nodes of a host.
 #[derive(Debug, Default)]
 pub struct Nodes<'l> {
-    nodes: BTreeMap<String, Node>,
+    by_path: BTreeMap<String, Node>,
     /// How many were made until now.
     made: usize,
     /// What was done in transactions that have not ended.
@@ -104,7 +105,7 @@ impl<'l> Nodes<'l> {
             MessageType::Write => self.make(&path).value = rest.len(),
             MessageType::Mkdir => drop(self.make(&path)),
             MessageType::SetPerms => {
-                if let Some(node) = self.nodes.get_mut(&path) {
+                if let Some(node) = self.by_path.get_mut(&path) {
                     node.entries = rest.split_inclusive(|byte| *byte == 0).count();
                 }
             }
@@ -123,32 +124,32 @@ impl<'l> Nodes<'l> {
         let mut entries = 1;
         for end in ends {
             let place = path.get(..end).unwrap_or(path);
-            if let Some(above) = self.nodes.get(place) {
+            if let Some(above) = self.by_path.get(place) {
                 entries = above.entries;
             } else {
                 self.made += 1;
-                self.nodes.insert(place.to_owned(), Node { born: self.made, entries, value: 0 });
+                self.by_path.insert(place.to_owned(), Node { born: self.made, entries, value: 0 });
             }
         }
-        self.nodes.entry(path.to_owned()).or_insert(Node { born: self.made, entries, value: 0 })
+        self.by_path.entry(path.to_owned()).or_insert(Node { born: self.made, entries, value: 0 })
     }
 
     fn remove(&mut self, path: String) -> Removal {
         let goes = |place: &str| *place == path || is_below(place, &path);
-        let gone = self.nodes.iter().filter(|(place, _)| goes(place));
+        let gone = self.by_path.iter().filter(|(place, _)| goes(place));
         let births = gone.map(|(place, node)| (place.clone(), node.born)).collect();
-        self.nodes.retain(|place, _| !goes(place));
+        self.by_path.retain(|place, _| !goes(place));
         Removal { path, births }
     }
 
     /// Whether there is no room for the name of a new node in the node above it.
     pub fn is_full_above(&self, path: &str) -> bool {
         let Some((above, name)) = path.rsplit_once('/') else { return false };
-        let (Some(node), None) = (self.nodes.get(above), self.nodes.get(path)) else {
+        let (Some(node), None) = (self.by_path.get(above), self.by_path.get(path)) else {
             return false;
         };
         let first = format!("{above}/");
-        let below = self.nodes.range((Bound::Excluded(first.clone()), Bound::Unbounded));
+        let below = self.by_path.range((Bound::Excluded(first.clone()), Bound::Unbounded));
         let names = below.map_while(|(place, _)| place.strip_prefix(&first));
         let names = names.filter(|name| !name.contains('/')).chain([name]);
         let names: usize = names.map(|name| name.len() + 1).sum();

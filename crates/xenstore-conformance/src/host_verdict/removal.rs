@@ -22,9 +22,9 @@ impl Removal {
         self.births.contains_key(path)
     }
 
-    /// Whether there was nothing at a path below the removed one.
+    /// Whether there was nothing at a path below what went.
     pub fn found_nothing_at(&self, path: &str) -> bool {
-        is_below(path, &self.path) && !self.took(path)
+        self.took(&self.path) && is_below(path, &self.path) && !self.took(path)
     }
 
     /// What rxenstored promises of the events of a removal and did not keep.
@@ -37,18 +37,24 @@ impl Removal {
         (!sorted).then_some("in an order other than from the bottom up")
     }
 
-    /// How many recorded events are those of a batch, each once and in whatever order, and of
-    /// what was not there; none if one of the batch is missing.
+    /// How many recorded events are those of a batch, each once and in whatever order, and
+    /// between them of what was not there; none if one of the batch is missing.
     pub fn reordered(&self, who: Who, recorded: &[(usize, Event)], batch: &Batch) -> Option<usize> {
         let mut missing: Vec<_> = batch.events.iter().collect();
-        let of_it = |(line, event): &&(usize, Event)| {
-            let found = missing.iter().position(|other| *other == event);
-            found.map(|at| missing.swap_remove(at));
-            let extra = || self.found_nothing_at(&absolute(who, &event.path));
-            *line >= batch.line && (found.is_some() || extra())
-        };
-        let length = recorded.iter().take_while(of_it).count();
-        missing.is_empty().then_some(length)
+        for (index, (line, event)) in recorded.iter().enumerate() {
+            if missing.is_empty() {
+                return Some(index);
+            }
+            if *line < batch.line {
+                return None;
+            }
+            if let Some(at) = missing.iter().position(|other| *other == event) {
+                missing.swap_remove(at);
+            } else if !self.found_nothing_at(&absolute(who, &event.path)) {
+                return None;
+            }
+        }
+        missing.is_empty().then_some(recorded.len())
     }
 
     /// In what order two nodes that went are told of: each after all below it, siblings in
