@@ -13,6 +13,11 @@ use std::fmt;
 use thiserror::Error;
 use xenstore_wire::MessageType;
 
+mod ends;
+
+use ends::Ends;
+pub(crate) use ends::{RELEASE_DOMAIN, any_shut_down};
+
 /// Who a line is about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Who {
@@ -98,9 +103,6 @@ pub struct Malformed {
 /// Width of the operation's name.
 const LABEL: usize = 10;
 
-/// What is watched to be told of ends of domains.
-pub(crate) const RELEASE_DOMAIN: &str = "@releaseDomain";
-
 /// Those that have no room in it.
 const WIDE_LABELS: [&str; 2] = ["is introduced", "reset watches"];
 
@@ -124,18 +126,8 @@ struct Reader {
     /// Transactions in conflict that the daemon itself tries once more, and by what id, when
     /// that is known. For their clients they are one.
     tried_again: BTreeMap<Who, Option<u32>>,
-    /// How many domains shut down or ended until now, and how often each watch of that fired.
-    ends: usize,
-    told: BTreeMap<(Who, String), Told>,
-    /// The lines by which a domain must have shut down.
-    shutdowns: Vec<usize>,
-}
-
-/// How often a watch of ends of domains fired.
-struct Told {
-    times: usize,
-    /// The line in which it was asked for, until it fired for being there.
-    asked: Option<usize>,
+    /// What tells of shutdowns.
+    ends: Ends,
 }
 
 impl Reader {
@@ -160,14 +152,16 @@ impl Reader {
         let what = match label.trim_end() {
             "newconn" => What::Connect,
             "endconn" => {
-                self.ends += usize::from(matches!(who, Who::Domain(_)));
+                if matches!(who, Who::Domain(_)) {
+                    self.ends.gone();
+                }
                 What::Disconnect
             }
             "w event" => {
                 let (path, token) = data.trim_end().split_once(' ')?;
                 let event = Event { path: path.to_owned(), token: token.to_owned() };
                 if path == RELEASE_DOMAIN {
-                    self.somebody_ended(who, line, token);
+                    self.ends.fired(who, token, line);
                 }
                 self.log.events.entry(who).or_default().push((line, event));
                 return Some(());
@@ -192,8 +186,7 @@ impl Reader {
                 if let ("watch", Some((RELEASE_DOMAIN, token))) =
                     (operation, data.trim_end().split_once(' '))
                 {
-                    let told = Told { times: self.ends, asked: Some(line) };
-                    self.told.insert((who, token.to_owned()), told);
+                    self.ends.watched(who, token, line);
                 }
                 What::Ask { kind, payload, transaction, refused: None }
             }
@@ -202,45 +195,9 @@ impl Reader {
         Some(())
     }
 
-    /// A watch of @releaseDomain fired. More often than domains ended: one has shut down.
-    fn somebody_ended(&mut self, who: Who, line: usize, token: &str) {
-        let Some(told) = self.told.get_mut(&(who, token.to_owned())) else { return };
-        if told.asked.take().is_some() {
-            return;
-        }
-        told.times += 1;
-        if told.times > self.ends {
-            self.ends += 1;
-            // Watches that came meanwhile and did not fire yet came after it.
-            let later = self.told.values_mut().filter(|told| told.asked.is_some());
-            let asked = later.filter_map(|told| {
-                told.times += 1;
-                told.asked
-            });
-            self.shutdowns.push(asked.fold(line, usize::min));
-        }
-    }
-
-    /// The log, with the shutdowns that no line tells of: each is of the domain that ends next
-    /// and is not shut down yet.
+    /// The log, with the shutdowns that no line tells of.
     fn finish(mut self) -> Log {
-        let deeds = &mut self.log.deeds;
-        for line in self.shutdowns {
-            let at = deeds.partition_point(|deed| deed.line < line);
-            let begun = |who: Who, until: usize| {
-                deeds.iter().take(until).rev().take_while(move |deed| {
-                    !(deed.who == who && matches!(deed.what, What::Disconnect))
-                })
-            };
-            let found = deeds.iter().enumerate().skip(at).find(|(index, deed)| {
-                let down = |other: &Deed| other.who == deed.who && other.what == What::ShutDown;
-                matches!((deed.who, &deed.what), (Who::Domain(_), What::Disconnect))
-                    && !begun(deed.who, *index).any(down)
-            });
-            if let Some(who) = found.map(|(_, deed)| deed.who) {
-                deeds.insert(at, Deed { line, who, what: What::ShutDown });
-            }
-        }
+        self.ends.add_shutdowns(&mut self.log.deeds);
         self.log
     }
 }

@@ -4,14 +4,20 @@
 //! log shows when an event was sent and not what caused it, so what each of our deeds
 //! caused is looked for in the order of the log, after the deed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use xenstore_wire::MessageType;
-use xenstore_wire::text::split_string;
-
-use crate::access_log::{self, Deed, Event, Log, What, Who};
+use crate::access_log::{Deed, Event, Log, RELEASE_DOMAIN, What, Who};
 use crate::host_replay::{Batch, Relived};
 use crate::rules::HostRule;
+
+use nodes::{Change, Nodes, absolute};
+
+mod ends;
+mod nodes;
+mod removal;
+mod replies;
+#[cfg(test)]
+mod tests;
 
 /// What a comparison came to.
 #[derive(Debug, Default)]
@@ -33,16 +39,74 @@ pub struct HostTally {
 /// Compares.
 pub fn judge(log: &Log, relived: &Relived) -> HostTally {
     let mut tally = HostTally::default();
+    let (mut nodes, mut changes) = (Nodes::default(), BTreeMap::new());
     for deed in &log.deeds {
-        tally.reply(deed, relived.refusals.get(&deed.line));
+        let ours = relived.refusals.get(&deed.line);
+        tally.reply(deed, ours, &nodes);
+        let granted = matches!((&deed.what, ours), (What::Ask { refused: None, .. }, Some(None)));
+        if let Some(change) = granted.then(|| nodes.follow(deed)).flatten() {
+            changes.insert(deed.line, change);
+        }
     }
     let told = log.events.keys().chain(relived.events.keys());
-    for who in told.collect::<std::collections::BTreeSet<_>>() {
-        let recorded = log.events.get(who).map_or(&[][..], Vec::as_slice);
-        let ours = relived.events.get(who).map_or(&[][..], Vec::as_slice);
-        tally.events(log, *who, recorded, ours);
+    for &who in told.collect::<BTreeSet<_>>() {
+        let recorded = log.events.get(&who).map_or(&[][..], Vec::as_slice);
+        let ours = relived.events.get(&who).map_or(&[][..], Vec::as_slice);
+        tally.events(&Hearing { log, changes: &changes, who, ours }, recorded);
     }
     tally
+}
+
+/// What a client heard, and of what.
+#[derive(Clone, Copy)]
+struct Hearing<'a> {
+    log: &'a Log,
+    /// By the line of the deed.
+    changes: &'a BTreeMap<usize, Change>,
+    who: Who,
+    ours: &'a [Batch],
+}
+
+impl Hearing<'_> {
+    /// The rule by which only oxenstored sent an event, if there is one.
+    fn extra(&self, line: usize, event: &Event) -> Option<HostRule> {
+        match self.changes.range(..line).next_back() {
+            Some((_, Change::Removal(removal)))
+                if removal.found_nothing_at(&absolute(self.who, &event.path)) =>
+            {
+                Some(HostRule::NothingWasThere)
+            }
+            _ if event.path == RELEASE_DOMAIN => {
+                ends::told_again(self.log, self.ours, self.who, (line, event))
+                    .then_some(HostRule::EndsOnce)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is wrong with a batch by itself, whatever was recorded.
+    fn broken_promise(&self, batch: &Batch) -> Option<&'static str> {
+        let twice = |(index, event)| batch.events.iter().take(index).any(|other| other == event);
+        if batch.events.iter().enumerate().any(twice) {
+            return Some("twice");
+        }
+        match self.changes.get(&batch.line) {
+            Some(Change::Removal(removal)) => removal.broken_promise(self.who, &batch.events),
+            _ => None,
+        }
+    }
+
+    /// How often a commit changed what an event tells of, or removed it with something above.
+    fn requests(&self, line: usize, event: &Event) -> usize {
+        let path = absolute(self.who, &event.path);
+        let changed = |(named, gone): &&(String, bool)| {
+            *named == path || (*gone && removal::is_below(&path, named))
+        };
+        match self.changes.get(&line) {
+            Some(Change::Commit(named)) => named.iter().filter(changed).count(),
+            _ => 0,
+        }
+    }
 }
 
 impl HostTally {
@@ -50,18 +114,14 @@ impl HostTally {
         self.by_rule.entry(rule).or_default().push(line);
     }
 
-    fn reply(&mut self, deed: &Deed, ours: Option<&Option<String>>) {
+    fn reply(&mut self, deed: &Deed, ours: Option<&Option<String>>, nodes: &Nodes<'_>) {
         let What::Ask { kind, payload, refused, .. } = &deed.what else { return };
         self.requests += 1;
         let got = ours.and_then(Option::as_deref);
         if ours.is_some() && got == refused.as_deref() {
             self.equal_replies += 1;
-        } else if refused.is_none() && got == Some("ENOENT") && payload.starts_with(b"/@") {
-            self.explain(HostRule::SpecialNames, deed.line);
-        } else if refused.as_deref() == Some("ENOENT") && got == Some("EACCES") {
-            self.explain(HostRule::Unseen, deed.line);
-        } else if matches!(refused.as_deref(), None | Some("EQUOTA")) && got == Some("ENOSPC") {
-            self.explain(HostRule::NodeSize, deed.line);
+        } else if let Some(rule) = replies::rule(deed, got, nodes) {
+            self.explain(rule, deed.line);
         } else {
             let payload = payload.escape_ascii();
             self.wrong.push(format!(
@@ -71,63 +131,82 @@ impl HostTally {
         }
     }
 
-    fn events(&mut self, log: &Log, who: Who, recorded: &[(usize, Event)], ours: &[Batch]) {
+    fn events(&mut self, hearing: &Hearing<'_>, recorded: &[(usize, Event)]) {
         self.events += recorded.len();
+        let who = hearing.who;
         let mut left = recorded;
-        for (index, batch) in ours.iter().enumerate() {
-            left = self.skip_unmatched(log, who, left, batch);
-            let next = ours.get(index + 1).and_then(|next| next.events.first());
-            let Some(least) = matching(left, batch) else {
-                if let Some(length) = reordered(log, who, left, batch) {
-                    let (matched, rest) = left.split_at(length);
-                    self.removal(matched, batch);
-                    left = rest;
-                    continue;
-                }
+        for (index, batch) in hearing.ours.iter().enumerate() {
+            if let Some(how) = hearing.broken_promise(batch) {
+                let Batch { line, events } = batch;
+                self.wrong.push(format!("line {line}: {who} was told {how}: {events:?}"));
+            }
+            left = self.skip_extra(hearing, left, batch);
+            let next = hearing.ours.get(index + 1).and_then(|next| next.events.first());
+            let length = if let Some(least) = matching(left, batch) {
+                // What a rule has only oxenstored send is no echo of this commit.
+                let echo = |(line, event): &&(usize, Event)| hearing.extra(*line, event).is_none();
+                let again = trailing(left, least, next);
+                let length = least + left.iter().skip(least).take(again).take_while(echo).count();
+                let (matched, _) = left.split_at(length);
+                self.equal_events += batch.events.len();
+                self.repeated(hearing, matched, batch);
+                length
+            } else if let Some(Change::Removal(removal)) = hearing.changes.get(&batch.line)
+                && let Some(length) = removal.reordered(who, left, batch)
+            {
+                self.removal(left.split_at(length).0, batch);
+                length
+            } else {
                 let Batch { line, events } = batch;
                 self.wrong.push(format!("line {line}: {who} was not to hear {events:?}"));
-                continue;
+                0
             };
-            let again = trailing(left, least, next);
-            // What a later removal explains is no echo of this commit.
-            let echo =
-                |(line, event): &&(usize, Event)| !last_removal_above(log, who, *line, event);
-            let again = left.iter().skip(least).take(again).take_while(echo).count();
-            let (matched, rest) = left.split_at(least + again);
-            self.equal_events += batch.events.len();
-            for (line, event) in repeated(matched) {
-                if is_commit(log, batch.line) {
-                    self.explain(HostRule::ToldOnce, *line);
-                } else if event.path == access_log::RELEASE_DOMAIN {
-                    self.explain(HostRule::EndsOnce, *line);
-                } else {
-                    self.wrong.push(format!("line {line}: {who} was to hear {event:?} again"));
-                }
-            }
-            left = rest;
+            left = left.split_at(length).1;
         }
         for (line, event) in left {
-            self.unmatched(log, who, *line, event);
+            self.unmatched(hearing, *line, event);
         }
     }
 
-    /// Skips recorded events up to where a batch begins.
-    fn skip_unmatched<'a>(
+    /// Skips recorded events that only oxenstored sent, up to where a batch begins.
+    fn skip_extra<'r>(
         &mut self,
-        log: &Log,
-        who: Who,
-        recorded: &'a [(usize, Event)],
+        hearing: &Hearing<'_>,
+        recorded: &'r [(usize, Event)],
         batch: &Batch,
-    ) -> &'a [(usize, Event)] {
+    ) -> &'r [(usize, Event)] {
         let mut left = recorded;
         while let [(line, event), rest @ ..] = left
             && matching(left, batch).is_none()
-            && matching(rest, batch).is_some()
+            && (hearing.extra(*line, event).is_some() || matching(rest, batch).is_some())
         {
-            self.unmatched(log, who, *line, event);
+            self.unmatched(hearing, *line, event);
             left = rest;
         }
         left
+    }
+
+    /// An event that only oxenstored sent.
+    fn unmatched(&mut self, hearing: &Hearing<'_>, line: usize, event: &Event) {
+        if let Some(rule) = hearing.extra(line, event) {
+            self.explain(rule, line);
+        } else {
+            let who = hearing.who;
+            self.wrong.push(format!("line {line}: {who} was to hear {event:?}"));
+        }
+    }
+
+    /// Events of a commit that were recorded more than once: as often as requests named it.
+    fn repeated(&mut self, hearing: &Hearing<'_>, matched: &[(usize, Event)], batch: &Batch) {
+        for (line, event) in repeated(matched) {
+            let times = matched.iter().filter(|(_, other)| other == event).count();
+            if times <= hearing.requests(batch.line, event) {
+                self.explain(HostRule::ToldOnce, *line);
+            } else {
+                let who = hearing.who;
+                self.wrong.push(format!("line {line}: {who} was to hear {event:?} again"));
+            }
+        }
     }
 
     /// Events of one removal, in another order.
@@ -138,17 +217,6 @@ impl HostTally {
             } else {
                 self.explain(HostRule::NothingWasThere, *line);
             }
-        }
-    }
-
-    /// An event that only oxenstored sent.
-    fn unmatched(&mut self, log: &Log, who: Who, line: usize, event: &Event) {
-        if last_removal_above(log, who, line, event) {
-            self.explain(HostRule::NothingWasThere, line);
-        } else if event.path == access_log::RELEASE_DOMAIN {
-            self.explain(HostRule::EndsOnce, line);
-        } else {
-            self.wrong.push(format!("line {line}: {who} was to hear {event:?}"));
         }
     }
 }
@@ -176,96 +244,9 @@ fn trailing(recorded: &[(usize, Event)], length: usize, next: Option<&Event>) ->
     rest.iter().take_while(|(_, event)| event == last).count()
 }
 
-fn is_commit(log: &Log, line: usize) -> bool {
-    log.deeds.iter().any(|deed| {
-        let end = matches!(deed.what, What::Ask { kind: MessageType::TransactionEnd, .. });
-        deed.line == line && end
-    })
-}
-
 /// Events that come again later in the list.
 fn repeated(segment: &[(usize, Event)]) -> impl Iterator<Item = &(usize, Event)> {
     segment.iter().enumerate().filter_map(|(index, entry)| {
         segment.iter().skip(index + 1).any(|(_, later)| *later == entry.1).then_some(entry)
     })
-}
-
-/// How many recorded events are those of a removal, in whatever order, and of what was not
-/// there below it; none if one of the batch is missing.
-fn reordered(log: &Log, who: Who, recorded: &[(usize, Event)], batch: &Batch) -> Option<usize> {
-    let path = removed(log.deeds.iter().find(|deed| deed.line == batch.line)?)?;
-    let ours = |event: &Event| batch.events.contains(event);
-    let of_it = |(line, event): &&(usize, Event)| {
-        *line >= batch.line && (ours(event) || is_below(who, event, path))
-    };
-    let segment: Vec<_> = recorded.iter().take_while(of_it).collect();
-    let heard = |event: &Event| segment.iter().any(|(_, other)| other == event);
-    batch.events.iter().all(heard).then_some(segment.len())
-}
-
-/// Whether the last change before `line` was the removal of something above the
-/// event's path: the case where oxenstored tells of what was not there.
-fn last_removal_above(log: &Log, who: Who, line: usize, event: &Event) -> bool {
-    let changes = log.deeds.iter().rev().filter(|deed| deed.line < line);
-    let last = { changes }.find(|deed| {
-        use MessageType as T;
-        let What::Ask { kind, transaction: 0, refused: None, .. } = &deed.what else {
-            return false;
-        };
-        matches!(kind, T::Rm | T::Write | T::Mkdir | T::SetPerms)
-    });
-    last.and_then(removed).is_some_and(|path| is_below(who, event, path))
-}
-
-/// What a deed removed.
-fn removed(deed: &Deed) -> Option<&[u8]> {
-    match &deed.what {
-        What::Ask { kind: MessageType::Rm, payload, transaction: 0, refused: None } => {
-            split_string(payload).map(|(path, _)| path)
-        }
-        _ => None,
-    }
-}
-
-/// Whether the event's path is below another, which is absolute.
-fn is_below(who: Who, event: &Event, path: &[u8]) -> bool {
-    let absolute = match who {
-        Who::Domain(domid) if !event.path.starts_with('/') => {
-            format!("/local/domain/{domid}/{}", event.path)
-        }
-        _ => event.path.clone(),
-    };
-    absolute.as_bytes().strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorded(paths: &[&str]) -> Vec<(usize, Event)> {
-        let event = |path: &&str| Event { path: (*path).to_owned(), token: "t".to_owned() };
-        paths.iter().enumerate().map(|(index, path)| (index + 10, event(path))).collect()
-    }
-
-    fn batch(line: usize, paths: &[&str]) -> Batch {
-        Batch { line, events: recorded(paths).into_iter().map(|(_, event)| event).collect() }
-    }
-
-    #[test]
-    fn repeated_events_belong_to_one_commit() {
-        let log = recorded(&["/a", "/a", "/b", "/c"]);
-        assert_eq!(matching(&log, &batch(1, &["/a"])), Some(1));
-        assert_eq!(matching(&log, &batch(1, &["/a", "/b"])), Some(3));
-        assert_eq!(matching(&log, &batch(1, &["/b"])), None);
-        assert_eq!(repeated(&log).count(), 1);
-        let twice = recorded(&["/a", "/b", "/b", "/c"]);
-        let (b, c) = (&twice[1].1, &twice[3].1);
-        assert_eq!(trailing(&twice, 2, Some(c)), 1);
-        assert_eq!(trailing(&twice, 2, Some(b)), 0);
-    }
-
-    #[test]
-    fn an_event_does_not_come_before_its_cause() {
-        assert_eq!(matching(&recorded(&["/a"]), &batch(11, &["/a"])), None);
-    }
 }

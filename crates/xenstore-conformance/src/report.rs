@@ -1,6 +1,6 @@
 //! The documentation of the differences, written from the rules and a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs, io};
@@ -72,7 +72,8 @@ pub fn host_traces(tallies: &BTreeMap<String, HostTally>) -> String {
 
 The access logs of Xen hosts were recorded under oxenstored: domain 0's kernel, `xl`,
 `xenconsoled`, Debian's scripts for devices, guests on their rings. rxenstored was asked the
-same by the same clients.
+same by the same clients. Which lines of a log differ, and by which rule, stands in the file
+`.differences` beside it.
 
 | host | replies | as recorded | by a rule | watch events | as recorded | by a rule |
 |---|---|---|---|---|---|---|
@@ -100,6 +101,44 @@ same by the same clients.
         let _ = writeln!(text, "Lines: {}.", shown.join(", "));
     }
     text
+}
+
+/// The text of the file beside a host's access log: by rule, the lines that differ.
+pub fn host_trace(tally: &HostTally) -> String {
+    let mut text = String::new();
+    for (rule, lines) in &tally.by_rule {
+        let _ = write!(text, "{rule:?}:");
+        let mut width = 0;
+        for range in ranges(lines) {
+            if width == 0 || width + range.len() >= WIDTH {
+                text += "\n   ";
+                width = 3;
+            }
+            width += 1 + range.len();
+            let _ = write!(text, " {range}");
+        }
+        text += "\n";
+    }
+    text
+}
+
+/// How long the lines of such a file are.
+const WIDTH: usize = 100;
+
+/// Numbers in ascending order, with `first-last` for those that follow each other.
+fn ranges(numbers: &[usize]) -> Vec<String> {
+    let numbers: BTreeSet<_> = numbers.iter().copied().collect();
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let written = ranges.into_iter().map(|(first, last)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    });
+    written.collect()
 }
 
 /// A rule in full: what C xenstored, oxenstored and rxenstored do.

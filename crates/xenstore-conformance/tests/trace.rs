@@ -43,7 +43,14 @@ fn every_reply_and_event_is_as_recorded_or_as_a_rule_says() {
         assert!(needed, "nothing needs {rule:?}");
     }
 
-    let file = project("docs/conformance/host-trace.md");
-    let current = report::check_or_write(&file, &report::host_traces(&tallies)).unwrap();
-    assert!(current, "{} is stale: run this test with UPDATE_DOCS=1", file.display());
+    let check = |file: &str, text: &str| {
+        let file = project(file);
+        let current = report::check_or_write(&file, text).unwrap();
+        assert!(current, "{} is stale: run this test with UPDATE_DOCS=1", file.display());
+    };
+    for (name, tally) in &tallies {
+        let file = format!("crates/xenstore-conformance/traces/{name}.differences");
+        check(&file, &report::host_trace(tally));
+    }
+    check("docs/conformance/host-trace.md", &report::host_traces(&tallies));
 }

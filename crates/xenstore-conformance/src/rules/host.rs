@@ -28,11 +28,11 @@ rules! {
         reason: "Nothing changed there.",
     }
     OrderOfRemoval {
-        title: "A removal is told in the order of what was there",
-        c: "nodes before what is below them, siblings in the order of their listing",
-        ocaml: "in the order of the watched paths",
+        title: "A removal is told from the bottom up",
+        c: "each node after all below it, siblings in the order they were made",
+        ocaml: "the removed node first, those below it in the order of the watched paths",
         ours: "as C",
-        reason: "It is the order in which the nodes are gone through.",
+        reason: "It is the order of the same removals one by one.",
     }
     Unseen {
         title: "What may not be seen is not said to be absent",
@@ -51,7 +51,8 @@ rules! {
     EndsOnce {
         title: "The end of a domain is told of once",
         c: "once",
-        ocaml: "again, if its ring had been given up before",
+        ocaml: "again whenever the hypervisor signals something while a domain is shut down \
+                and not gone",
         ours: "as C",
         reason: "One thing happened.",
     }
