@@ -1,5 +1,7 @@
 //! The real binary and the domains of a simulated host.
 
+#![allow(clippy::unwrap_used, reason = "a test stops there")]
+
 mod support;
 
 use std::sync::atomic::Ordering::SeqCst;
