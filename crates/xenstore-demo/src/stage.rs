@@ -71,6 +71,9 @@ impl Stage {
             (What::Connect, who @ Who::Socket(_)) => self.connect(who)?,
             (What::Disconnect, Who::Domain(domid)) => self.remove(domid)?,
             (What::Disconnect, who @ Who::Socket(_)) => drop(self.actors.remove(&who)),
+            (What::ShutDown, Who::Domain(domid)) => self.shut_down(domid)?,
+            // No client is shut down.
+            (What::ShutDown, Who::Socket(_)) => {}
             (What::Ask { kind, payload, transaction, refused }, who) => {
                 let answer = self.ask(who, *kind, *transaction, payload)?;
                 if answer.refusal() == refused.as_deref() {
