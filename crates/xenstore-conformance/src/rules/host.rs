@@ -29,9 +29,10 @@ rules! {
     }
     OrderOfRemoval {
         title: "A removal is told from the bottom up",
-        c: "each node after all below it, siblings in the order they were made",
+        c: "each node after all below it, siblings in the order they were made; in a commit top \
+            down",
         ocaml: "the removed node first, those below it in the order of the watched paths",
-        ours: "as C",
+        ours: "each node after all below it, siblings in the order they were made",
         reason: "It is the order of the same removals one by one.",
     }
     Unseen {
