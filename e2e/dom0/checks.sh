@@ -1,6 +1,7 @@
 # What scenarios are written with. Sourced by /init in domain 0.
 
 uptime_now() { cut -d' ' -f1 /proc/uptime; }
+seconds() { cut -d. -f1 /proc/uptime; }
 say() { echo "@@ $(uptime_now) $*"; }
 ok() { say "ok   $*"; }
 failures=0
@@ -34,7 +35,6 @@ wait_for() {
     done
     ok "$what"
 }
-seconds() { cut -d. -f1 /proc/uptime; }
 
 # is VALUE COMMAND...: whether that is what the command prints
 is() {
@@ -224,5 +224,5 @@ gone() {
         "$(presence "/local/domain/$1")" gone
 }
 
-# ended GUEST SECONDS: the toolstack has taken the domain away
+# console GUEST [LINES]: what it said last
 console() { tail -n "${2:-12}" "/var/log/xen/console/guest-$1.log"; }
