@@ -18,7 +18,7 @@
 //! | [`memory`] | what the allocator keeps although nothing is in it |
 //! | `shared_memory` | memory that somebody else writes at the same time |
 //!
-//! All unsafe code of the project is here: in `shared_memory`, `memory`, and in the calls of
+//! All unsafe code of the daemon is here: in `shared_memory`, `memory`, and in the calls of
 //! devices below [`xen`].
 
 #![deny(unsafe_code)]

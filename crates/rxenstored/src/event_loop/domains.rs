@@ -89,10 +89,10 @@ impl EventLoop {
         self.thrift.somebody_left();
         let mut told = false;
         while let Some(changed) = self.guests.changed() {
-            if changed.is_empty() && told {
-                return;
-            }
             if changed.is_empty() {
+                if told {
+                    return;
+                }
                 break;
             }
             told = true;
