@@ -386,7 +386,7 @@ impl EventLoop {
     }
 
     fn write_output(&mut self) {
-        for id in self.engine.take_outgoing() {
+        while let Some(id) = self.engine.next_outgoing() {
             // Who is full says so when there is room again: to try is in vain.
             if self.clients.is_full(id) {
                 self.wait_for(id);

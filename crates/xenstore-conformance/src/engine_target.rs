@@ -123,7 +123,7 @@ impl EngineTarget {
             let turn = self.engine.turn(id, &mut outside);
             // As the daemon does after a turn: everybody with output is offered it. Who
             // is not read here does not take it.
-            self.engine.take_outgoing();
+            while self.engine.next_outgoing().is_some() {}
             let moved = self.take_output(client)?;
             match turn {
                 Turn::Broken => {

@@ -36,7 +36,7 @@ impl Client {
         let mut outside =
             Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
         self.engine.turn(self.id, &mut outside);
-        for id in self.engine.take_outgoing() {
+        while let Some(id) = self.engine.next_outgoing() {
             while !self.engine.output(id).is_empty() {
                 let length = self.engine.output(id).len();
                 self.engine.sent(id, length);

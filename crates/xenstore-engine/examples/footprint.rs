@@ -41,7 +41,7 @@ impl Host {
         let mut outside =
             Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
         self.engine.turn(id, &mut outside);
-        self.engine.take_outgoing();
+        while self.engine.next_outgoing().is_some() {}
     }
 
     fn send(&mut self, id: ConnectionId, transaction: u32, kind: T, payload: impl AsRef<[u8]>) {

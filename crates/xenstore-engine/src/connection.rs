@@ -10,6 +10,7 @@ use crate::hold::Held;
 use crate::ids::WatchId;
 use crate::outbox::Outbox;
 use crate::protection::Claim;
+use crate::spares::weight;
 use crate::transaction::Transaction;
 use crate::watch;
 
@@ -103,7 +104,8 @@ impl Connection {
     /// What waits.
     pub fn buffers(&self) -> Buffers {
         let held = self.held.as_ref().map_or(0, |held| held.payload.len());
-        let bytes = self.inbox.memory() + self.outbox.weight() + held + self.claim.bytes();
+        let inbox = weight(self.inbox.memory(), self.inbox.buffered());
+        let bytes = inbox + self.outbox.weight() + held + self.claim.bytes();
         Buffers { bytes, replies: self.outbox.unsent_replies() }
     }
 

@@ -1,6 +1,6 @@
 //! The engine: connections, their turns, and the way of a request through it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use crate::domains::Domains;
 use crate::hold::Held;
 use crate::ids::ConnectionId;
 use crate::listing::Listing;
+use crate::outbox::Outbox;
 use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
 use crate::protection::{Protection, Rank};
 use crate::quota::{Ledger, Limits, Quota};
+use crate::spares::Spares;
 use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::versions::Versions;
@@ -133,7 +135,8 @@ pub struct Engine {
     /// Versions of the store that nobody needs any more.
     pub(crate) outdated: Vec<Store>,
     /// Connections with something to send that were not collected yet.
-    outgoing: Vec<ConnectionId>,
+    outgoing: VecDeque<ConnectionId>,
+    spares: Spares,
 }
 
 /// What an operation inside a transaction needs beside that.
@@ -178,7 +181,8 @@ impl Engine {
             last_socket: 0,
             effort: 0,
             outdated: Vec::new(),
-            outgoing: Vec::new(),
+            outgoing: VecDeque::new(),
+            spares: Spares::default(),
         }
     }
 
@@ -262,9 +266,12 @@ impl Engine {
     /// client is what the caller feeds: it stops while [`wants_input`](Self::wants_input)
     /// says no.
     pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
-        if let Some(connection) = self.connection_mut(id)
+        if let Some(connection) = find(&mut self.connections, id)
             && !connection.broken
         {
+            if connection.inbox.memory() == 0 {
+                connection.inbox.lend(self.spares.take());
+            }
             connection.inbox.push(bytes);
             self.charge_buffers(id);
         }
@@ -335,9 +342,10 @@ impl Engine {
                 // What came behind the request that did it is forgotten with the rest.
                 return Turn::Idle;
             }
-            inbox.release_memory();
+            let spare = inbox.reclaim();
             connection.inbox = inbox;
             connection.broken = turn == Turn::Broken;
+            self.spares.give(spare);
         }
         self.charge_buffers(id);
         self.watch_soft_limit(id, outside.daemon);
@@ -403,23 +411,31 @@ impl Engine {
 
     /// Takes note that so many bytes of [`output`](Self::output) were sent.
     pub fn sent(&mut self, id: ConnectionId, bytes: usize) {
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = find(&mut self.connections, id) {
             connection.outbox.consume(bytes);
+            self.spares.give(connection.outbox.reclaim());
             self.charge_buffers(id);
         }
     }
 
-    /// The connections that got something to send since this was last asked, each once.
-    /// The caller is about to offer each its [`output`](Self::output).
-    pub fn take_outgoing(&mut self) -> Vec<ConnectionId> {
-        let outgoing = mem::take(&mut self.outgoing);
-        for &id in &outgoing {
-            if let Some(connection) = self.connection_mut(id) {
-                connection.queued = false;
-                connection.outbox.offer();
-            }
+    /// A connection that got something to send since it was last named, if there is one. The
+    /// caller is about to offer it its [`output`](Self::output).
+    pub fn next_outgoing(&mut self) -> Option<ConnectionId> {
+        let id = self.outgoing.pop_front()?;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.queued = false;
+            connection.outbox.offer();
         }
-        outgoing
+        Some(id)
+    }
+
+    /// What waits to be sent to a client, with room for more.
+    pub(crate) fn outbox(&mut self, id: ConnectionId) -> Option<&mut Outbox> {
+        let outbox = &mut find(&mut self.connections, id)?.outbox;
+        if outbox.is_without_buffer() {
+            outbox.lend(self.spares.take());
+        }
+        Some(outbox)
     }
 
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
@@ -480,7 +496,7 @@ impl Engine {
         if let Some(connection) = self.connection_mut(id)
             && !mem::replace(&mut connection.queued, true)
         {
-            self.outgoing.push(id);
+            self.outgoing.push_back(id);
         }
     }
 

@@ -184,8 +184,7 @@ impl Engine {
             return;
         };
         let room = self.domains.room(&caller);
-        let connection = self.connection_mut(watch.connection);
-        if !connection.is_some_and(|connection| connection.outbox.event(event, room)) {
+        if !self.outbox(watch.connection).is_some_and(|outbox| outbox.event(event, room)) {
             return;
         }
         self.charge_buffers(watch.connection);

@@ -40,11 +40,14 @@ impl Engine {
     /// Who can go on for that is among those [ready](Self::take_ready).
     pub fn pass_time(&mut self, now: Duration, daemon: &mut dyn Daemon) {
         self.now = now;
-        for (id, rank) in self.protection.overdue(now) {
-            if let Some(connection) = self.connection(id) {
-                daemon.protection_expired(connection.caller.domid);
+        if !self.protection.is_idle() {
+            for (id, rank) in self.protection.overdue(now) {
+                if let Some(connection) = self.connection(id) {
+                    daemon.protection_expired(connection.caller.domid);
+                }
+                self.claims(id, |protection, claim| protection.expire(rank, claim, now));
             }
-            self.claims(id, |protection, claim| protection.expire(rank, claim, now));
+            self.protection.appoint(now);
         }
         while let Some(&(at, id, number)) = self.expiries.first() {
             if at > now {
@@ -53,7 +56,6 @@ impl Engine {
             self.expiries.pop_first();
             self.expire(id, number, daemon);
         }
-        self.protection.appoint(now);
         self.wake();
     }
 

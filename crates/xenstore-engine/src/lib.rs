@@ -41,7 +41,7 @@
 //! | `estates`, `way` | where the nodes of each domain are, the path during a walk |
 //! | `quota`, `charges`, `accounts` | what a domain may have and has, what things cost |
 //! | `administration`, `control` | requests about domains and the daemon, commands to it |
-//! | `connection`, `outbox` | one client and what waits for it |
+//! | `connection`, `outbox`, `spares` | one client, what waits for it, and in what |
 //! | `ids`, `refusal` | names for what comes and goes, and why requests are refused |
 //! | `outside` | what the engine asks of the program around it |
 
@@ -74,6 +74,7 @@ mod protection;
 mod quota;
 mod refusal;
 mod requests;
+mod spares;
 mod store;
 mod tenure;
 mod transaction;

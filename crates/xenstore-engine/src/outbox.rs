@@ -13,11 +13,13 @@
 //!   watches, which were charged for it when they were registered.
 
 use std::collections::{HashSet, VecDeque};
+use std::mem;
 
 use xenstore_wire::message::encode;
 use xenstore_wire::{Header, MessageType, PAYLOAD_MAX};
 
 use crate::ids::WatchId;
+use crate::spares::weight;
 
 /// Bytes a client may lag behind before its requests wait and its events are sorted
 /// out. Some sixteen of the largest messages.
@@ -115,7 +117,7 @@ impl Outbox {
 
     /// Bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        self.ready.capacity() + self.backlog_bytes
+        weight(self.ready.capacity(), self.ready.len()) + self.backlog_bytes
     }
 
     /// Whether the client left something lying that it could have taken: its events are
@@ -148,8 +150,7 @@ impl Outbox {
             }
             return;
         }
-        // An idle connection holds no memory.
-        self.ready = Vec::new();
+        self.ready.clear();
         (self.sent, self.offered, self.begun, self.replies) = (0, 0, 0, 0);
         while self.ready.len() <= READY_LIMIT
             && let Some(waiting) = self.backlog.pop_front()
@@ -161,6 +162,24 @@ impl Outbox {
             self.twins = HashSet::new();
             self.collapsed = HashSet::new();
         }
+    }
+
+    /// Whether a buffer is to be lent before something is queued.
+    pub fn is_without_buffer(&self) -> bool {
+        self.ready.capacity() == 0
+    }
+
+    /// Has it use an empty buffer that has room already, if it is without.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        if self.is_without_buffer() {
+            self.ready = buffer;
+        }
+    }
+
+    /// Takes its buffer away once everything is sent: an idle connection holds no memory. One
+    /// without room until then.
+    pub fn reclaim(&mut self) -> Vec<u8> {
+        if self.ready.is_empty() { mem::take(&mut self.ready) } else { Vec::new() }
     }
 
     /// Goes past the messages that are sent whole.
@@ -313,7 +332,7 @@ mod tests {
         let seen = drain(&mut outbox);
         assert_eq!(seen.len(), 4);
         assert_eq!(seen[3], (11, "OK".to_owned()));
-        assert_eq!(outbox.ready.capacity(), 0);
+        assert!(outbox.reclaim().is_empty() && outbox.is_without_buffer());
     }
 
     #[test]
@@ -411,6 +430,7 @@ mod tests {
         outbox.consume(1);
         assert!(!outbox.is_congested() && outbox.unsent_replies() == 1);
         outbox.consume(19);
+        outbox.reclaim();
         assert_eq!((outbox.unsent_replies(), outbox.weight()), (0, 0));
     }
 

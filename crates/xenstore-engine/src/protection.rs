@@ -283,6 +283,11 @@ impl Protection {
         self.appoint(now);
     }
 
+    /// Whether nobody is protected, nor waits to be: time changes nothing.
+    pub fn is_idle(&self) -> bool {
+        self.privileged.is_idle() && self.guests.is_idle() && self.awake.is_empty()
+    }
+
     /// Begins the tenures that can begin by now.
     pub fn appoint(&mut self, now: Duration) {
         self.awake.extend(self.privileged.appoint(true, now));

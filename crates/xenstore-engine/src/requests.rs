@@ -133,11 +133,11 @@ impl Engine {
             Reply::Value(value) => value.as_bytes(),
             Reply::Payload(payload) => payload,
         };
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(outbox) = self.outbox(id) else {
             return Ok(());
         };
         let Header { request_id, transaction_id, .. } = *header;
-        if !connection.outbox.reply(kind, request_id, transaction_id, payload) {
+        if !outbox.reply(kind, request_id, transaction_id, payload) {
             return Err(Errno::TooBig.into());
         }
         self.queue(id);
@@ -266,7 +266,9 @@ impl Engine {
         operation: Operation,
         daemon: &mut dyn Daemon,
     ) -> Outcome {
-        if let Name::Node(path) = operation.name() {
+        if !caller.privileged
+            && let Name::Node(path) = operation.name()
+        {
             self.check_path(caller, &path)?;
         }
         if transaction != 0 {
@@ -281,9 +283,10 @@ impl Engine {
         }
         let (store, mut context) = self.context(caller);
         let (reply, effect) = store.execute(&operation, &mut context)?;
-        if !matches!(effect, Effect::Nothing) {
-            self.versions.note(|| replaced_by_path(&operation.name()) + operation.size());
+        if matches!(effect, Effect::Nothing) {
+            return Ok(reply.into());
         }
+        self.versions.note(|| replaced_by_path(&operation.name()) + operation.size());
         self.book();
         self.effort += match &effect {
             Effect::Removed(subtree) => subtree.descendants().take(EFFORT_PER_TURN).count(),
@@ -291,11 +294,7 @@ impl Engine {
             Effect::Created => operation.name().components().count() / WORK_PER_EFFORT,
             _ => 0,
         };
-        let then = match effect {
-            Effect::Nothing => Then::Nothing,
-            effect => Then::Tell(operation.name(), effect),
-        };
-        Ok(Granted { reply, then })
+        Ok(Granted { reply, then: Then::Tell(operation.name(), effect) })
     }
 
     /// Whether an operation outside transactions would be granted: who is refused does

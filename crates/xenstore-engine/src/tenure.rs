@@ -190,6 +190,11 @@ impl Queue {
         Some(holder)
     }
 
+    /// Whether nobody has a tenure, nor waits for one.
+    pub fn is_idle(&self) -> bool {
+        self.tenure.is_none() && self.waiting.is_empty()
+    }
+
     /// Whether anybody waits for the end of the tenure.
     pub fn keeps_waiting(&self) -> bool {
         let held = |tenure: &Tenure| !tenure.held.is_empty() || !self.waiting.is_empty();

@@ -139,12 +139,12 @@ impl Watches {
         name: &Name,
         mut may: impl FnMut(ConnectionId) -> bool,
     ) -> Vec<WatchId> {
-        let depth = name.components().count();
         let mut found = Vec::new();
         for (level, place) in self.tree(name).trace(name.components()).enumerate() {
             let reaches = |id: WatchId| {
                 let limit = self.get(id).and_then(|watch| watch.depth);
-                limit.is_none_or(|limit| depth - level <= limit as usize)
+                let below = || name.components().count() - level;
+                limit.is_none_or(|limit| below() <= limit as usize)
             };
             collect(place.value(), &mut may, reaches, &mut found);
         }

@@ -223,7 +223,7 @@ impl World {
 
     fn settle(&mut self) {
         self.host.settle();
-        for id in self.host.engine.take_outgoing() {
+        while let Some(id) = self.host.engine.next_outgoing() {
             assert!(id.slot() < 1000);
         }
     }

@@ -277,7 +277,7 @@ impl World {
 
     fn collect(&mut self) -> Output {
         let mut output = Output::new();
-        for id in self.engine.take_outgoing() {
+        while let Some(id) = self.engine.next_outgoing() {
             let client = self.clients.iter().position(|client| client.alive && client.id == id);
             let bytes = self.engine.output(id).to_vec();
             self.engine.sent(id, bytes.len());

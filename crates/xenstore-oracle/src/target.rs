@@ -158,7 +158,7 @@ impl Link for EngineLink {
             }
         }
         // The list of those with output is for a daemon's loop; here each looks itself.
-        drop(engine.take_outgoing());
+        while engine.next_outgoing().is_some() {}
     }
 
     fn receive(&mut self) -> Option<Message> {

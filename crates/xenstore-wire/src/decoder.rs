@@ -1,5 +1,7 @@
 //! A byte stream cut into messages.
 
+use std::mem;
+
 use thiserror::Error;
 
 use crate::PAYLOAD_MAX;
@@ -84,11 +86,23 @@ impl Decoder {
         self.bytes.capacity()
     }
 
-    /// Gives memory back once everything was handed out: an idle connection holds none.
-    pub fn release_memory(&mut self) {
+    /// Has it use an empty buffer that has room already, if it holds nothing.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
         if self.buffered() == 0 {
-            *self = Self::new();
+            (self.bytes, self.taken) = (buffer, 0);
         }
+    }
+
+    /// Takes its buffer away once everything was handed out: an idle connection holds no
+    /// memory. One without room until then.
+    pub fn reclaim(&mut self) -> Vec<u8> {
+        if self.buffered() > 0 {
+            return Vec::new();
+        }
+        self.taken = 0;
+        let mut buffer = mem::take(&mut self.bytes);
+        buffer.clear();
+        buffer
     }
 }
 
@@ -165,7 +179,7 @@ mod tests {
         let mut decoder = Decoder::new();
         decoder.push(&Header { kind: 6, request_id: 0, transaction_id: 0, length: 0 }.encode());
         assert!(decoder.next_message().unwrap().is_some());
-        decoder.release_memory();
+        assert!(decoder.reclaim().is_empty());
         assert_eq!(decoder.bytes.capacity(), 0);
     }
 }

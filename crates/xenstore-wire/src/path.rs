@@ -288,25 +288,27 @@ fn within(text: &str, limit: usize) -> Result<(), PathError> {
 }
 
 /// What holds for every spelling: allowed bytes, no component without a name.
+#[expect(clippy::needless_bitwise_bool, reason = "lazy ones are a way out in between")]
 fn well_formed(spelling: &[u8]) -> Result<&str, PathError> {
     if spelling.is_empty() {
         return Err(PathError::Empty);
     }
-    let mut last = 0;
-    for &byte in spelling {
-        if !allowed(byte) {
-            return Err(PathError::Character(byte));
-        }
-        if byte == b'/' && last == b'/' {
-            return Err(PathError::EmptyComponent);
-        }
-        last = byte;
+    // Without a way out in between, both are done for many bytes at a time: a quarter of the
+    // instructions.
+    let forbidden = spelling.iter().fold(false, |found, &byte| found | !allowed(byte));
+    let pairs = spelling.iter().zip(spelling.get(1..).unwrap_or_default());
+    let doubled = pairs.fold(false, |found, (&a, &b)| found | ((a == b'/') & (b == b'/')));
+    if forbidden {
+        let byte = spelling.iter().copied().find(|&byte| !allowed(byte));
+        return Err(PathError::Character(byte.unwrap_or_default()));
     }
-    if last == b'/' && spelling.len() > 1 {
+    if doubled || spelling.ends_with(b"/") && spelling.len() > 1 {
         return Err(PathError::EmptyComponent);
     }
     // The allowed bytes are ASCII, so this cannot fail; written so that it need not be argued.
-    std::str::from_utf8(spelling).map_err(|_| PathError::Character(last))
+    std::str::from_utf8(spelling).map_err(|error| {
+        PathError::Character(spelling.get(error.valid_up_to()).copied().unwrap_or_default())
+    })
 }
 
 const fn allowed(byte: u8) -> bool {
