@@ -1,6 +1,5 @@
 //! What a run came to, in numbers with a name, and what those numbers should be.
 
-use std::fmt;
 use std::time::Duration;
 
 /// What a number counts.
@@ -16,16 +15,29 @@ pub enum Unit {
     Times,
     /// Of a hundred.
     Percent,
-    /// Bytes, shown as MiB.
+    /// Bytes; many are shown as MiB.
     Bytes,
 }
 
 impl Unit {
+    /// What it is called above a plot.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Number => "Counts",
+            Self::PerSecond => "Per second",
+            Self::Time => "Time",
+            Self::Times => "Factors",
+            Self::Percent => "Shares",
+            Self::Bytes => "Memory",
+        }
+    }
+
     /// A value as people read it.
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Number if value.fract() == 0.0 => format!("{value:.0}"),
-            Self::Number => format!("{value:.2}"),
+            Self::Number if value < 1e3 => format!("{value:.2}"),
+            Self::Number => format!("{value:.0}"),
             Self::PerSecond => format!("{value:.0}/s"),
             Self::Time if value < 1e-3 => format!("{:.1} us", value * 1e6),
             Self::Time if value < 1.0 => format!("{:.2} ms", value * 1e3),
@@ -33,6 +45,7 @@ impl Unit {
             Self::Times => format!("{value:.2} x"),
             Self::Percent if value < 10.0 => format!("{value:.3} %"),
             Self::Percent => format!("{value:.0} %"),
+            Self::Bytes if value < 1e4 => format!("{value:.0} B"),
             Self::Bytes => format!("{:.1} MiB", value / 1_048_576.0),
         }
     }
@@ -58,11 +71,38 @@ pub enum Over {
     Highest,
 }
 
+/// Where a figure stands on the horizontal axis of a plot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// How far to the right.
+    pub x: u32,
+    /// What is counted there: nodes, clients, guests.
+    pub of: &'static str,
+}
+
+impl Place {
+    /// So many of these.
+    pub fn new(x: u32, of: &'static str) -> Self {
+        Self { x, of }
+    }
+}
+
+/// One of several figures that differ in the size of something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Point {
+    /// What they have in common.
+    pub series: String,
+    /// Which of them it is.
+    pub place: Place,
+}
+
 /// A measured number.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Figure {
     /// What it is called; the same for every daemon.
     pub name: String,
+    /// Which point of a line it is, if it belongs to one.
+    pub point: Option<Point>,
     /// What it counts.
     pub unit: Unit,
     /// Which way is better.
@@ -86,13 +126,26 @@ impl Outcome {
     /// Adds a figure, of which the median of all rounds counts.
     pub fn add(&mut self, name: impl Into<String>, unit: Unit, better: Better, value: f64) {
         let name = name.into();
-        self.figures.push(Figure { name, unit, better, over: Over::Median, value });
+        self.figures.push(Figure { name, point: None, unit, better, over: Over::Median, value });
+    }
+
+    /// Adds a figure like [`Self::add`], of a series that is measured at several places: it is
+    /// drawn as a point of a line. Its name is that of the series and the place.
+    pub fn add_at(&mut self, series: &str, place: Place, unit: Unit, better: Better, value: f64) {
+        let name = format!("{series}, {} {}", place.x, place.of);
+        let point = Some(Point { series: series.to_owned(), place });
+        self.figures.push(Figure { name, point, unit, better, over: Over::Median, value });
+    }
+
+    /// Adds how long something took at a place, the shorter the better.
+    pub fn add_time_at(&mut self, series: &str, place: Place, value: Duration) {
+        self.add_at(series, place, Unit::Time, Better::Low, value.as_secs_f64());
     }
 
     /// Adds a figure, of which the highest of all rounds counts.
     pub fn add_highest(&mut self, name: impl Into<String>, unit: Unit, value: f64) {
         let (name, better) = (name.into(), Better::Low);
-        self.figures.push(Figure { name, unit, better, over: Over::Highest, value });
+        self.figures.push(Figure { name, point: None, unit, better, over: Over::Highest, value });
     }
 
     /// Adds how long something took, the shorter the better.
@@ -121,12 +174,13 @@ pub enum Bound {
     TimesBest(f64),
 }
 
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Bound {
+    /// A bound of a figure of this unit, as people read it.
+    pub fn show(self, unit: Unit) -> String {
         match self {
-            Self::AtMost(most) => write!(f, "at most {most}"),
-            Self::AtLeast(least) => write!(f, "at least {least}"),
-            Self::TimesBest(factor) => write!(f, "at least {factor} x the best of the others"),
+            Self::AtMost(most) => format!("at most {}", unit.show(most)),
+            Self::AtLeast(least) => format!("at least {}", unit.show(least)),
+            Self::TimesBest(factor) => format!("at least {factor} x the best of the others"),
         }
     }
 }

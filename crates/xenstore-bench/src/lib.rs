@@ -23,7 +23,11 @@
 //! | [`flood`] | guests that do harm |
 //! | [`processors`] | who runs where |
 //! | [`measure`], [`figure`] | times, processor and memory; what a run came to |
-//! | [`campaign`], [`report`] | all rounds, and the table made of them |
+//! | [`campaign`], [`progress`] | all rounds, and how far they are |
+//! | [`disturbance`] | what others took of the machine meanwhile |
+//! | [`section`] | what the rounds of a workload came to |
+//! | [`report`], [`machine`] | the table and the pages made of it, and on what it was measured |
+//! | [`plot`], [`scale`] | the plots of a page |
 //! | [`failure`] | why a run has no figures |
 
 #![forbid(unsafe_code)]
@@ -31,16 +35,22 @@
 pub mod campaign;
 pub mod conversation;
 pub mod crowd;
+pub mod disturbance;
 pub mod failure;
 pub mod figure;
 pub mod flood;
 pub mod guest_load;
 pub mod load;
+pub mod machine;
 pub mod measure;
 pub mod options;
+pub mod plot;
 pub mod processors;
+pub mod progress;
 pub mod report;
+pub mod scale;
 pub mod script;
+pub mod section;
 pub mod target;
 pub mod throughput;
 pub mod transactor;

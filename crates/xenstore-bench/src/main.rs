@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
+use xenstore_bench::campaign::Campaign;
 use xenstore_bench::options::Options;
+use xenstore_bench::report::Report;
 use xenstore_bench::target::Target;
-use xenstore_bench::{campaign, report};
 use xenstore_oracle::daemon::build_rxenstored;
 
 fn main() -> ExitCode {
@@ -32,11 +34,21 @@ fn main() -> ExitCode {
         eprintln!("xenstore-bench: {error}");
         return ExitCode::FAILURE;
     }
-    match campaign::run(&options, &targets) {
-        Ok(sections) => {
-            print!("{}", report::text(&sections, &missing));
-            ExitCode::SUCCESS
-        }
+    let begun = Instant::now();
+    let campaign = Campaign {
+        workloads: options.workloads(),
+        targets: &targets,
+        rounds: options.rounds(),
+        quick: options.quick,
+    };
+    let done = campaign.run().and_then(|sections| {
+        let (length, took) = (options.length(), begun.elapsed());
+        let report = Report::of(&sections, &missing, &targets, &length, took);
+        print!("{}", report.text());
+        options.write.as_deref().map_or(Ok(()), |directory| report.write(directory))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xenstore-bench: {error}");
             ExitCode::FAILURE

@@ -1,9 +1,12 @@
 //! The command line of `xenstore-bench`.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
 use crate::target::Target;
+use crate::workload::Workload;
 use crate::workloads;
 
 /// Puts the same load on rxenstored, Debian's C xenstored and Debian's oxenstored.
@@ -30,6 +33,10 @@ pub struct Options {
     /// So many rounds instead of 3, or of 1 with --quick
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
+
+    /// Write a report into this directory as well: README.md and index.html
+    #[arg(long, value_name = "DIRECTORY")]
+    pub write: Option<PathBuf>,
 }
 
 impl Options {
@@ -38,9 +45,18 @@ impl Options {
         self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
     }
 
-    /// Whether a workload of this name is wanted.
-    pub fn wants(&self, workload: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == workload)
+    /// How much was done, as a report says it.
+    pub fn length(&self) -> String {
+        let work = if self.quick { "less work than it takes to compare (--quick)" } else { "full" };
+        format!("{work}, {} rounds", self.rounds())
+    }
+
+    /// The workloads wanted.
+    pub fn workloads(&self) -> Vec<&'static dyn Workload> {
+        let wanted = |workload: &&'static dyn Workload| {
+            self.only.is_empty() || self.only.iter().any(|name| name == workload.name())
+        };
+        workloads::all().into_iter().filter(wanted).collect()
     }
 
     /// The daemons wanted.

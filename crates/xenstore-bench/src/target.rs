@@ -29,6 +29,11 @@ impl Target {
         }
     }
 
+    /// Whether rxenstored has to be better than it.
+    pub fn is_rival(self) -> bool {
+        matches!(self, Self::C | Self::Oxenstored)
+    }
+
     /// Starts one with an empty store; if it is to serve guests, on a simulated host of its
     /// own that has none yet.
     pub fn start(self, on_host: bool) -> Daemon {

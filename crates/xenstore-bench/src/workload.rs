@@ -1,5 +1,7 @@
 //! What a workload is: something to ask of a daemon, and the figures of how it went.
 
+use std::fmt::Debug;
+
 use xenstore_oracle::daemon::Daemon;
 
 use crate::failure::Failure;
@@ -18,7 +20,7 @@ pub struct Run<'a> {
 }
 
 /// A workload.
-pub trait Workload {
+pub trait Workload: Debug {
     /// What it is called on the command line and in tables.
     fn name(&self) -> &'static str;
 

@@ -10,7 +10,7 @@ use xenstore_wire::MessageType;
 
 use crate::conversation::Conversation;
 use crate::failure::Failure;
-use crate::figure::{Better, Bound, Goal, Outcome, Unit};
+use crate::figure::{Better, Bound, Goal, Outcome, Place, Unit};
 use crate::measure::{Latencies, Process};
 use crate::target::Target;
 use crate::workload::{Run, Workload};
@@ -74,8 +74,9 @@ impl Workload for CommitCost {
             Conversation::connect(run.daemon.socket())?.fill(nodes, b"first")?;
             filled = size;
             let cost = measure(run, size, transactions)?;
-            outcome.add_time(format!("commit request, median, {size} nodes"), cost.commit);
-            outcome.add_time(format!("daemon per transaction, {size} nodes"), cost.processor);
+            let place = Place::new(size, "nodes");
+            outcome.add_time_at("commit request, median", place, cost.commit);
+            outcome.add_time_at("daemon per transaction", place, cost.processor);
             costs.push(cost);
         }
         for (name, of) in [
