@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Instant;
 
-use crate::figure::{Figure, Goal, Outcome, Over};
+use crate::figure::{Better, Figure, Goal, Outcome, Over, Unit};
 use crate::options::Options;
 use crate::processors::Processors;
 use crate::target::Target;
@@ -24,6 +24,22 @@ pub struct Section {
     pub goals: &'static [Goal],
     /// What came of each daemon, in the order of the table.
     pub columns: Vec<Column>,
+}
+
+impl Section {
+    /// What came of one of them.
+    pub fn column(&self, target: Target) -> Option<&Column> {
+        self.columns.iter().find(|column| column.target == target)
+    }
+
+    /// What rxenstored reaches of what the echo server does, if the figure says how much was
+    /// done in a time: nothing is learnt from other figures that the echo server has.
+    pub fn share_of_echo(&self, figure: &Figure) -> Option<f64> {
+        let value = |target| self.column(target)?.value(&figure.name);
+        let rate = figure.unit == Unit::PerSecond && figure.better == Better::High;
+        let share = value(Target::Rxenstored)? / value(Target::Echo)?;
+        (rate && share.is_finite()).then_some(share)
+    }
 }
 
 /// What came of one daemon.
@@ -71,7 +87,8 @@ fn section(
     processors: &Processors,
 ) -> io::Result<Section> {
     let column = |&target| Column { target, rounds: Vec::new(), failures: Vec::new() };
-    let mut columns: Vec<_> = targets.iter().map(column).collect();
+    let takes_part = |target: &&Target| **target != Target::Echo || workload.has_echo();
+    let mut columns: Vec<_> = targets.iter().filter(takes_part).map(column).collect();
     let rounds = options.rounds();
     for round in 1..=rounds {
         for column in &mut columns {
@@ -98,7 +115,6 @@ fn section(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figure::{Better, Unit};
 
     #[test]
     fn rounds_are_summed_up_as_their_figures_say() {

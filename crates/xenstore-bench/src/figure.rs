@@ -16,7 +16,7 @@ pub enum Unit {
     Times,
     /// Of a hundred.
     Percent,
-    /// Bytes, shown as MiB.
+    /// Bytes, many of them as MiB.
     Bytes,
 }
 
@@ -33,6 +33,7 @@ impl Unit {
             Self::Times => format!("{value:.2} x"),
             Self::Percent if value < 10.0 => format!("{value:.3} %"),
             Self::Percent => format!("{value:.0} %"),
+            Self::Bytes if value < 10_240.0 => format!("{value:.0} B"),
             Self::Bytes => format!("{:.1} MiB", value / 1_048_576.0),
         }
     }
@@ -115,18 +116,24 @@ pub struct Goal {
 pub enum Bound {
     /// No more than this.
     AtMost(f64),
+    /// No longer than this.
+    Within(Duration),
     /// No less than this.
     AtLeast(f64),
     /// Better than the best of the others by this factor.
     TimesBest(f64),
+    /// Of what the echo server reaches, no less than this share.
+    ShareOfEcho(f64),
 }
 
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost(most) => write!(f, "at most {most}"),
+            Self::Within(most) => write!(f, "at most {}", Unit::Time.show(most.as_secs_f64())),
             Self::AtLeast(least) => write!(f, "at least {least}"),
             Self::TimesBest(factor) => write!(f, "at least {factor} x the best of the others"),
+            Self::ShareOfEcho(share) => write!(f, "at least {share} of the echo server"),
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The command line of `xenstore-bench`.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
 use crate::target::Target;
 use crate::workloads;
+
+/// What makes this program the echo server.
+pub const ECHO: &str = "serve-echo";
 
 /// Puts the same load on rxenstored, Debian's C xenstored and Debian's oxenstored.
 #[derive(Parser, Debug)]
@@ -23,13 +28,17 @@ pub struct Options {
     )]
     pub only: Vec<String>,
 
-    /// Only these daemons
+    /// Only these daemons; echo is no daemon, but what sockets alone cost
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub daemon: Vec<Target>,
 
     /// So many rounds instead of 3, or of 1 with --quick
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
+
+    /// Measures nothing, but is the echo server on this socket: the program starts itself so
+    #[arg(long = ECHO, value_name = "SOCKET", hide = true)]
+    pub serve_echo: Option<PathBuf>,
 }
 
 impl Options {
@@ -43,7 +52,7 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|name| name == workload)
     }
 
-    /// The daemons wanted.
+    /// The daemons wanted, and whether the echo server is.
     pub fn targets(&self) -> Vec<Target> {
         let wanted = |target: &Target| self.daemon.is_empty() || self.daemon.contains(target);
         Target::ALL.into_iter().filter(wanted).collect()

@@ -8,14 +8,15 @@ use crate::figure::{Better, Bound, Figure, Goal, Unit};
 use crate::target::Target;
 
 /// Width of a figure's name and of a value.
-const NAME: usize = 40;
+const NAME: usize = 44;
 const VALUE: usize = 13;
 
 /// How to read it.
 const LEGEND: &str = "\
 Each value is the median of the rounds; of aborts and of the most tries it is the highest.
 A worst latency is the median of the rounds' worst ones. The last column compares rxenstored
-with the better of the other two; above 1 is in its favour.";
+with the better of the other two; above 1 is in its favour. Where there is an echo server, which
+only answers, the one before says what share of its throughput rxenstored reaches.";
 
 /// All sections as text, after what is `missing` from them.
 pub fn text(sections: &[Section], missing: &[String]) -> String {
@@ -38,6 +39,10 @@ impl fmt::Display for Section {
         for column in &self.columns {
             write!(f, "{:>VALUE$}", column.target.name())?;
         }
+        let has_echo = self.column(Target::Echo).is_some();
+        if has_echo {
+            write!(f, "{:>VALUE$}", "of echo")?;
+        }
         writeln!(f, "{:>VALUE$}", "ratio")?;
         for figure in self.figures() {
             write!(f, "  {:NAME$}", figure.name)?;
@@ -45,6 +50,10 @@ impl fmt::Display for Section {
                 let value = column.value(&figure.name);
                 let shown = value.map_or_else(|| "-".to_owned(), |value| figure.unit.show(value));
                 write!(f, "{shown:>VALUE$}")?;
+            }
+            if has_echo {
+                let share = self.share_of_echo(figure).map(|share| Unit::Times.show(share));
+                write!(f, "{:>VALUE$}", share.unwrap_or_default())?;
             }
             let ratio = self.ratio(figure).map(|ratio| Unit::Times.show(ratio));
             writeln!(f, "{:>VALUE$}", ratio.unwrap_or_default())?;
@@ -75,13 +84,13 @@ impl Section {
     }
 
     fn own(&self) -> Option<&Column> {
-        self.columns.iter().find(|column| column.target == Target::Rxenstored)
+        self.column(Target::Rxenstored)
     }
 
     /// By what factor rxenstored is better than the best of the others.
     fn ratio(&self, figure: &Figure) -> Option<f64> {
         let own = self.own()?.value(&figure.name)?;
-        let others = self.columns.iter().filter(|column| column.target != Target::Rxenstored);
+        let others = self.columns.iter().filter(|column| column.target.is_rival());
         let others = others.filter_map(|column| column.value(&figure.name));
         let ratio = match figure.better {
             Better::High => own / others.reduce(f64::max)?,
@@ -100,6 +109,10 @@ impl Section {
                 let value = self.own()?.value(&figure.name)?;
                 (value <= most, figure.unit.show(value))
             }
+            Bound::Within(most) => {
+                let value = self.own()?.value(&figure.name)?;
+                (value <= most.as_secs_f64(), figure.unit.show(value))
+            }
             Bound::AtLeast(least) => {
                 let value = self.own()?.value(&figure.name)?;
                 (value >= least, figure.unit.show(value))
@@ -107,6 +120,10 @@ impl Section {
             Bound::TimesBest(factor) => {
                 let ratio = self.ratio(figure)?;
                 (ratio >= factor, Unit::Times.show(ratio))
+            }
+            Bound::ShareOfEcho(least) => {
+                let share = self.share_of_echo(figure)?;
+                (share >= least, Unit::Times.show(share))
             }
         };
         Some(format!("{value}, {}", if reached { "reached" } else { "MISSED" }))
