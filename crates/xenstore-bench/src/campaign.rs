@@ -41,10 +41,16 @@ impl Campaign<'_> {
         for workload in &self.workloads {
             for round in 1..=self.rounds {
                 let step = |&target| Step { workload: workload.name(), target, round };
-                steps.extend(self.targets.iter().map(step));
+                steps.extend(self.targets_of(*workload).map(step));
             }
         }
         steps
+    }
+
+    /// Who takes part in a workload.
+    fn targets_of(&self, workload: &dyn Workload) -> impl Iterator<Item = &Target> {
+        let has_echo = workload.has_echo();
+        self.targets.iter().filter(move |target| **target != Target::Echo || has_echo)
     }
 
     fn section(
@@ -54,7 +60,7 @@ impl Campaign<'_> {
         progress: &mut Progress,
     ) -> Section {
         let column = |&target| Column { target, rounds: Vec::new(), failures: Vec::new() };
-        let mut columns: Vec<_> = self.targets.iter().map(column).collect();
+        let mut columns: Vec<_> = self.targets_of(workload).map(column).collect();
         for _ in 0..self.rounds {
             for column in &mut columns {
                 let target = column.target;

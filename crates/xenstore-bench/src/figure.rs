@@ -19,6 +19,9 @@ pub enum Unit {
     Bytes,
 }
 
+/// Fewer are shown one by one.
+const FEW_BYTES: f64 = 10_240.0;
+
 impl Unit {
     /// What it is called above a plot.
     pub fn name(self) -> &'static str {
@@ -32,6 +35,11 @@ impl Unit {
         }
     }
 
+    /// What is shown as 1 beside values like this.
+    pub fn one(self, value: f64) -> f64 {
+        if self == Self::Bytes && value >= FEW_BYTES { 1_048_576.0 } else { 1.0 }
+    }
+
     /// A value as people read it.
     pub fn show(self, value: f64) -> String {
         match self {
@@ -42,10 +50,11 @@ impl Unit {
             Self::Time if value < 1e-3 => format!("{:.1} us", value * 1e6),
             Self::Time if value < 1.0 => format!("{:.2} ms", value * 1e3),
             Self::Time => format!("{value:.2} s"),
-            Self::Times => format!("{value:.2} x"),
+            Self::Times if value < 100.0 => format!("{value:.2} x"),
+            Self::Times => format!("{value:.0} x"),
             Self::Percent if value < 10.0 => format!("{value:.3} %"),
             Self::Percent => format!("{value:.0} %"),
-            Self::Bytes if value < 1e4 => format!("{value:.0} B"),
+            Self::Bytes if value < FEW_BYTES => format!("{value:.0} B"),
             Self::Bytes => format!("{:.1} MiB", value / 1_048_576.0),
         }
     }
@@ -87,13 +96,48 @@ impl Place {
     }
 }
 
-/// One of several figures that differ in the size of something.
+/// One of several figures that differ in the size of something: they are drawn as a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Point {
     /// What they have in common.
     pub series: String,
     /// Which of them it is.
     pub place: Place,
+}
+
+/// What a figure is called, and which point of a line it is, if it belongs to one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Name {
+    text: String,
+    point: Option<Point>,
+}
+
+impl Name {
+    /// The name of a point: that of its line, and of its place.
+    pub fn at(series: &str, place: Place) -> Self {
+        Self::of(format!("{series}, {} {}", place.x, place.of), series, place)
+    }
+
+    /// A point with a name of its own.
+    pub fn of(text: String, series: &str, place: Place) -> Self {
+        Self { text, point: Some(Point { series: series.to_owned(), place }) }
+    }
+
+    /// The name of another figure of the same.
+    #[must_use]
+    pub fn and(&self, what: &str) -> Self {
+        let point = self.point.as_ref().map(|Point { series, place }| Point {
+            series: format!("{series}, {what}"),
+            place: *place,
+        });
+        Self { text: format!("{}, {what}", self.text), point }
+    }
+}
+
+impl<T: Into<String>> From<T> for Name {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), point: None }
+    }
 }
 
 /// A measured number.
@@ -124,32 +168,19 @@ pub struct Outcome {
 
 impl Outcome {
     /// Adds a figure, of which the median of all rounds counts.
-    pub fn add(&mut self, name: impl Into<String>, unit: Unit, better: Better, value: f64) {
-        let name = name.into();
-        self.figures.push(Figure { name, point: None, unit, better, over: Over::Median, value });
-    }
-
-    /// Adds a figure like [`Self::add`], of a series that is measured at several places: it is
-    /// drawn as a point of a line. Its name is that of the series and the place.
-    pub fn add_at(&mut self, series: &str, place: Place, unit: Unit, better: Better, value: f64) {
-        let name = format!("{series}, {} {}", place.x, place.of);
-        let point = Some(Point { series: series.to_owned(), place });
+    pub fn add(&mut self, name: impl Into<Name>, unit: Unit, better: Better, value: f64) {
+        let Name { text: name, point } = name.into();
         self.figures.push(Figure { name, point, unit, better, over: Over::Median, value });
     }
 
-    /// Adds how long something took at a place, the shorter the better.
-    pub fn add_time_at(&mut self, series: &str, place: Place, value: Duration) {
-        self.add_at(series, place, Unit::Time, Better::Low, value.as_secs_f64());
-    }
-
     /// Adds a figure, of which the highest of all rounds counts.
-    pub fn add_highest(&mut self, name: impl Into<String>, unit: Unit, value: f64) {
-        let (name, better) = (name.into(), Better::Low);
-        self.figures.push(Figure { name, point: None, unit, better, over: Over::Highest, value });
+    pub fn add_highest(&mut self, name: impl Into<Name>, unit: Unit, value: f64) {
+        let (Name { text: name, point }, better) = (name.into(), Better::Low);
+        self.figures.push(Figure { name, point, unit, better, over: Over::Highest, value });
     }
 
     /// Adds how long something took, the shorter the better.
-    pub fn add_time(&mut self, name: impl Into<String>, value: Duration) {
+    pub fn add_time(&mut self, name: impl Into<Name>, value: Duration) {
         self.add(name, Unit::Time, Better::Low, value.as_secs_f64());
     }
 }
@@ -170,8 +201,12 @@ pub enum Bound {
     AtMost(f64),
     /// No less than this.
     AtLeast(f64),
+    /// No longer than this.
+    Within(Duration),
     /// Better than the best of the others by this factor.
     TimesBest(f64),
+    /// Of what the echo server reaches, no less than this share.
+    ShareOfEcho(f64),
 }
 
 impl Bound {
@@ -180,6 +215,8 @@ impl Bound {
         match self {
             Self::AtMost(most) => format!("at most {}", unit.show(most)),
             Self::AtLeast(least) => format!("at least {}", unit.show(least)),
+            Self::Within(most) => format!("at most {}", unit.show(most.as_secs_f64())),
+            Self::ShareOfEcho(share) => format!("at least {share} of the echo server"),
             Self::TimesBest(factor) => format!("at least {factor} x the best of the others"),
         }
     }

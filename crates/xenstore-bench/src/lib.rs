@@ -2,9 +2,11 @@
 //!
 //! Each workload is put to rxenstored, Debian's C xenstored and Debian's oxenstored, one
 //! right after the other on the same machine, so that figures can be compared within one
-//! run of this program. Between runs and between machines they cannot.
+//! run of this program. Between runs and between machines they cannot. What sockets and system
+//! calls alone cost says a fourth program, which only answers: the echo server takes part
+//! where clients ask the same over and over (`ask-...`).
 //!
-//! Clients on sockets (`paper` to `commit-cost`) are served by one thread over epoll. Guests
+//! Clients on sockets (`ask-read` to `commit-cost`) are served by one thread over epoll. Guests
 //! (`guests-...`) are simulated ones on the rings of a simulated host, on which all three
 //! daemons run alike. Daemon and load have a processor each, but where they only wait for each
 //! other. A daemon's processor time is what to look at first: it is exact to the nanosecond
@@ -14,9 +16,12 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`target`] | the daemons, and which of them are here |
+//! | [`echo`] | the echo server |
 //! | [`workload`], [`workloads`] | what is asked of them |
 //! | [`load`] | many clients at once, in one thread |
-//! | [`script`], [`transactor`], [`crowd`] | clients that do transactions |
+//! | [`script`] | the requests of such a client |
+//! | [`asker`] | clients that ask the same over and over, and what they get |
+//! | [`transactor`], [`crowd`] | clients that do transactions |
 //! | [`conversation`] | one client, one request after the other |
 //! | [`world`], [`guest_load`] | guests on a simulated host, and all of them asking |
 //! | [`throughput`] | what they get, and at what cost |
@@ -32,10 +37,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod asker;
 pub mod campaign;
 pub mod conversation;
 pub mod crowd;
 pub mod disturbance;
+pub mod echo;
 pub mod failure;
 pub mod figure;
 pub mod flood;

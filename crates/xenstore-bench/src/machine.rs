@@ -14,7 +14,8 @@ const PACKAGE: &str = "xen-utils-4.17";
 
 /// What there is to know of the machine, as name and value.
 pub fn facts() -> Vec<(&'static str, String)> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processors = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let memory = value_of("/proc/meminfo", "MemTotal");
     let kilobytes = memory.and_then(|text| text.strip_suffix(" kB")?.trim().parse::<u64>().ok());
@@ -25,15 +26,19 @@ pub fn facts() -> Vec<(&'static str, String)> {
     let date = said_by(Command::new("date").args(["-u", "+%Y-%m-%d"]));
     vec![
         ("Date", date.unwrap_or_else(|| "unknown".to_owned())),
-        ("Processor", format!("{model}, {cores} for this program")),
+        ("Processor", format!("{processors} x {model}")),
         ("Memory", memory),
         ("Kernel", format!("Linux {}", kernel.trim())),
     ]
 }
 
-/// The version of a daemon.
+/// The version of a daemon; of the echo server, what it is.
 pub fn version(target: Target) -> String {
-    let version = if target.is_rival() { package() } else { own() };
+    let version = match target {
+        Target::Rxenstored => own(),
+        Target::C | Target::Oxenstored => package(),
+        Target::Echo => Some("no store: it only answers".to_owned()),
+    };
     version.unwrap_or_else(|| "unknown version".to_owned())
 }
 

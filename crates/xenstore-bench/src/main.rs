@@ -10,12 +10,21 @@ use xenstore_bench::campaign::Campaign;
 use xenstore_bench::options::Options;
 use xenstore_bench::report::Report;
 use xenstore_bench::target::Target;
+use xenstore_bench::{echo, measure};
 use xenstore_oracle::daemon::build_rxenstored;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(socket) = &options.serve_echo {
+        let Err(error) = echo::serve(socket);
+        eprintln!("xenstore-bench: the echo server: {error}");
+        return ExitCode::FAILURE;
+    }
     if cfg!(debug_assertions) {
         eprintln!("WARNING: not a release build; the figures mean nothing");
+    }
+    if let Err(error) = measure::raise_open_files() {
+        eprintln!("WARNING: the limit of open files stays: {error}");
     }
     let (mut targets, mut missing) = (options.targets(), Vec::new());
     targets.retain(|target| match target.missing() {

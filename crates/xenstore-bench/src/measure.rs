@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// What the kernel counts processor time in (`USER_HZ`): 100 a second on every
 /// architecture Xen runs on.
 pub const TICKS_PER_SECOND: u32 = 100;
@@ -67,6 +69,13 @@ pub struct Spread {
 fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// Has this program, and the daemons it starts from now on, open as many files as they may:
+/// thousands of clients are thousands of files on either side.
+pub fn raise_open_files() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 /// A process, as the kernel tells of it.

@@ -9,6 +9,9 @@ use crate::target::Target;
 use crate::workload::Workload;
 use crate::workloads;
 
+/// What makes this program the echo server.
+pub const ECHO: &str = "serve-echo";
+
 /// Puts the same load on rxenstored, Debian's C xenstored and Debian's oxenstored.
 #[derive(Parser, Debug)]
 #[command(name = "xenstore-bench", version, after_help = workloads::listing())]
@@ -26,7 +29,7 @@ pub struct Options {
     )]
     pub only: Vec<String>,
 
-    /// Only these daemons
+    /// Only these daemons; echo is no daemon, but what sockets alone cost
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub daemon: Vec<Target>,
 
@@ -37,6 +40,9 @@ pub struct Options {
     /// Write a report into this directory as well: README.md and index.html
     #[arg(long, value_name = "DIRECTORY")]
     pub write: Option<PathBuf>,
+    /// Measures nothing, but is the echo server on this socket: the program starts itself so
+    #[arg(long = ECHO, value_name = "SOCKET", hide = true)]
+    pub serve_echo: Option<PathBuf>,
 }
 
 impl Options {
@@ -48,7 +54,8 @@ impl Options {
     /// How much was done, as a report says it.
     pub fn length(&self) -> String {
         let work = if self.quick { "less work than it takes to compare (--quick)" } else { "full" };
-        format!("{work}, {} rounds", self.rounds())
+        let some = if self.rounds() == 1 { "round" } else { "rounds" };
+        format!("{work}, {} {some}", self.rounds())
     }
 
     /// The workloads wanted.
@@ -59,7 +66,7 @@ impl Options {
         workloads::all().into_iter().filter(wanted).collect()
     }
 
-    /// The daemons wanted.
+    /// The daemons wanted, and whether the echo server is.
     pub fn targets(&self) -> Vec<Target> {
         let wanted = |target: &Target| self.daemon.is_empty() || self.daemon.contains(target);
         Target::ALL.into_iter().filter(wanted).collect()

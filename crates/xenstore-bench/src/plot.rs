@@ -59,7 +59,8 @@ pub fn bars(title: &str, unit: Unit, groups: &[Group<'_>]) -> String {
     let rows: usize = groups.iter().map(|group| group.bars.len() + 1).sum();
     let bottom = LINE * to_f64(rows) + 4.0 * to_f64(groups.len());
     let mut body = String::new();
-    grid(&mut body, &scale, unit, |at| (at, 4.0, at, bottom), |at| (at, bottom + 13.0, "middle"));
+    let below = |at| (at, bottom + 13.0, "middle");
+    grid(&mut body, &scale, &scale.ticks(unit), unit, |at| (at, 4.0, at, bottom), below);
     let mut y = 0.0;
     for group in groups {
         y += LINE;
@@ -86,7 +87,7 @@ pub fn bars(title: &str, unit: Unit, groups: &[Group<'_>]) -> String {
         }
         y += 4.0;
     }
-    picture(title, &described(groups, unit), bottom + 2.0 * LINE, &scale.remark("Scale"), &body)
+    picture(title, &described(groups, unit), bottom + LINE, &scale.remark("Scale"), &body)
 }
 
 /// Draws lines over the size of something.
@@ -94,12 +95,22 @@ pub fn lines(title: &str, unit: Unit, of: &str, lines: &[Line<'_>]) -> String {
     let points = || lines.iter().flat_map(|line| &line.points);
     let top = LINE * to_f64(lines.len()) + 6.0;
     let bottom = top + FIELD;
-    let across = Scale::of(points().map(|point| point.0), LEFT, WIDTH - 20.0);
+    let mut places: Vec<_> = points().map(|point| point.0).collect();
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    let across = Scale::through(&places, LEFT + 10.0, WIDTH - 20.0);
     let up = Scale::of(points().map(|point| point.1), bottom, top + 10.0);
     let mut body = String::new();
-    grid(&mut body, &up, unit, |at| (LEFT, at, WIDTH, at), |at| (LEFT - 6.0, at + 4.0, "end"));
+    grid(
+        &mut body,
+        &up,
+        &up.ticks(unit),
+        unit,
+        |at| (LEFT, at, WIDTH, at),
+        |at| (LEFT - 6.0, at + 4.0, "end"),
+    );
     let below = |at| (at, bottom + 14.0, "middle");
-    grid(&mut body, &across, Unit::Number, |at| (at, bottom, at, bottom + 3.0), below);
+    grid(&mut body, &across, &places, Unit::Number, |at| (at, bottom, at, bottom + 3.0), below);
     text(&mut body, "", (LEFT.midpoint(WIDTH), bottom + 28.0), "middle", of);
     for (row, line) in lines.iter().enumerate() {
         let class = line.class;
@@ -123,11 +134,12 @@ pub fn lines(title: &str, unit: Unit, of: &str, lines: &[Line<'_>]) -> String {
 fn grid(
     body: &mut String,
     scale: &Scale,
+    ticks: &[f64],
     unit: Unit,
     line: impl Fn(f64) -> (f64, f64, f64, f64),
     label: impl Fn(f64) -> (f64, f64, &'static str),
 ) {
-    for tick in scale.ticks() {
+    for &tick in ticks {
         let at = scale.place(tick);
         let ((x, y, x2, y2), (left, base, anchor)) = (line(at), label(at));
         let _ = writeln!(body, r#"<path class="grid" d="M{x:.1} {y:.1}L{x2:.1} {y2:.1}"/>"#);

@@ -31,6 +31,15 @@ impl Scale {
         Self { low, high: most, logarithmic, from, to }
     }
 
+    /// A scale on which these values, the lowest first, are all there is to mark.
+    pub fn through(values: &[f64], from: f64, to: f64) -> Self {
+        let scale = Self::of(values.iter().copied(), from, to);
+        match values.iter().copied().find(|value| *value > 0.0) {
+            Some(least) if scale.logarithmic => Self { low: least, ..scale },
+            _ => scale,
+        }
+    }
+
     /// Where a value is drawn; what is too small for the scale, at its beginning.
     pub fn place(&self, value: f64) -> f64 {
         let share = if !self.logarithmic {
@@ -48,8 +57,8 @@ impl Scale {
         self.from
     }
 
-    /// A few round values on it.
-    pub fn ticks(&self) -> Vec<f64> {
+    /// A few values on it that are round when they are shown as of this unit.
+    pub fn ticks(&self, unit: Unit) -> Vec<f64> {
         if self.logarithmic {
             let (first, last) = (self.low.log10().round(), self.high.log10().floor());
             let step = ((last - first) / 5.0).ceil().max(1.0);
@@ -59,11 +68,13 @@ impl Scale {
                 .map(|power| 10_f64.powf(power))
                 .collect();
         }
-        let power = 10_f64.powf((self.high / 4.0).log10().floor());
+        let one = unit.one(self.high);
+        let high = self.high / one;
+        let power = 10_f64.powf((high / 4.0).log10().floor());
         let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
-        let step = steps.into_iter().find(|step| self.high / step <= 4.0).unwrap_or(self.high);
+        let step = steps.into_iter().find(|step| high / step <= 4.0).unwrap_or(high);
         let all = (0..=4).map(|count| step * f64::from(count));
-        all.take_while(|tick| *tick <= self.high * 1.001).collect()
+        all.take_while(|tick| *tick <= high * 1.001).map(|tick| tick * one).collect()
     }
 
     /// What a reader has to know of it, if anything.
@@ -117,7 +128,7 @@ mod tests {
     fn values_that_are_near_each_other_are_drawn_from_zero() {
         let scale = scale(&[3.0, 8.0]);
         assert_eq!(drawn(scale, [0.0, 4.0, 8.0]), ["100", "150", "200"]);
-        assert_eq!(scale.ticks(), [0.0, 2.0, 4.0, 6.0, 8.0]);
+        assert_eq!(scale.ticks(Unit::Number), [0.0, 2.0, 4.0, 6.0, 8.0]);
         assert_eq!(scale.remark("Scale"), "");
     }
 
@@ -125,7 +136,7 @@ mod tests {
     fn values_that_are_far_from_each_other_are_drawn_by_factors() {
         let scale = scale(&[0.1, 1_000.0]);
         assert_eq!(drawn(scale, [0.0, 0.01, 1.0, 1_000.0]), ["100", "100", "140", "200"]);
-        assert_eq!(scale.ticks(), [0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0]);
+        assert_eq!(scale.ticks(Unit::Number), [0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0]);
     }
 
     #[test]
@@ -133,15 +144,29 @@ mod tests {
         for values in [&[][..], &[0.0], &[f64::NAN, 0.0]] {
             let scale = scale(values);
             assert_eq!(drawn(scale, [0.0]), ["100"]);
-            assert!(scale.ticks().iter().all(|tick| scale.place(*tick).is_finite()));
+            assert!(scale.ticks(Unit::Number).iter().all(|tick| scale.place(*tick).is_finite()));
         }
+    }
+
+    #[test]
+    fn bytes_are_marked_where_they_are_round_as_they_are_shown() {
+        let scale = Scale::of([7.5 * 1_048_576.0].into_iter(), 0.0, 100.0);
+        let ticks = scale.ticks(Unit::Bytes).into_iter();
+        let shown: Vec<_> = ticks.map(|tick| abbreviated(tick, Unit::Bytes)).collect();
+        assert_eq!(shown, ["0", "2 MiB", "4 MiB", "6 MiB"]);
+    }
+
+    #[test]
+    fn places_are_marked_themselves() {
+        let scale = Scale::through(&[1.0, 8.0, 64.0], 0.0, 100.0);
+        assert_eq!(drawn(scale, [1.0, 8.0, 64.0]), ["0", "50", "100"]);
     }
 
     #[test]
     fn no_scale_has_more_ticks_than_fit() {
         for high in [1.0, 1.1, 3.9, 4.0, 7.3, 9.99, 123.0, 5e-7] {
             for values in [&[high][..], &[high / 1e9, high]] {
-                let ticks = scale(values).ticks();
+                let ticks = scale(values).ticks(Unit::Number);
                 assert!((2..=6).contains(&ticks.len()), "{values:?}: {ticks:?}");
             }
         }

@@ -90,7 +90,7 @@ impl Column {
     }
 
     /// What it is called in a table; marked if a round was disturbed.
-    pub fn heading(&self) -> String {
+    fn heading(&self) -> String {
         let mark = if self.disturbed() > 0 { " *" } else { "" };
         format!("{}{mark}", self.target.name())
     }
@@ -111,19 +111,43 @@ impl Section {
         figures.filter(|figure| seen.insert(&figure.name)).collect()
     }
 
-    /// A figure's value for each column, as people read it; `-` where there is none.
+    /// What is written above a table's columns: the daemons, and what compares them.
+    pub fn headings(&self) -> Vec<String> {
+        let names = self.columns.iter().map(Column::heading);
+        let echo = self.column(Target::Echo).map(|_| "of echo".to_owned());
+        names.chain(echo).chain(["ratio".to_owned()]).collect()
+    }
+
+    /// A row of that table, as people read it; `-` where nothing was measured.
     pub fn cells(&self, figure: &Figure) -> Vec<String> {
         let shown = |value| figure.unit.show(value);
         let cell = |column: &Column| column.value(&figure.name).map_or_else(|| "-".into(), shown);
-        self.columns.iter().map(cell).collect()
+        let factor = |value: Option<f64>| value.map(|value| Unit::Times.show(value));
+        let echo = self.column(Target::Echo).map(|_| factor(self.share_of_echo(figure)));
+        let ratio = factor(self.ratio(figure));
+        let compared = echo.into_iter().chain([ratio]).map(Option::unwrap_or_default);
+        self.columns.iter().map(cell).chain(compared).collect()
+    }
+
+    fn column(&self, target: Target) -> Option<&Column> {
+        self.columns.iter().find(|column| column.target == target)
     }
 
     fn own(&self) -> Option<&Column> {
-        self.columns.iter().find(|column| column.target == Target::Rxenstored)
+        self.column(Target::Rxenstored)
+    }
+
+    /// What rxenstored reaches of what the echo server does, if the figure says how much was
+    /// done in a time: nothing is learnt from other figures that the echo server has.
+    fn share_of_echo(&self, figure: &Figure) -> Option<f64> {
+        let value = |target| self.column(target)?.value(&figure.name);
+        let rate = figure.unit == Unit::PerSecond && figure.better == Better::High;
+        let share = value(Target::Rxenstored)? / value(Target::Echo)?;
+        (rate && share.is_finite()).then_some(share)
     }
 
     /// By what factor rxenstored is better than the best of the others.
-    pub fn ratio(&self, figure: &Figure) -> Option<f64> {
+    fn ratio(&self, figure: &Figure) -> Option<f64> {
         let own = self.own()?.value(&figure.name)?;
         let others = self.columns.iter().filter(|column| column.target.is_rival());
         let others = others.filter_map(|column| column.value(&figure.name));
@@ -148,6 +172,12 @@ impl Section {
         let found = match goal.bound {
             Bound::AtMost(most) => own().map(|value| (unit.show(value), value <= most)),
             Bound::AtLeast(least) => own().map(|value| (unit.show(value), value >= least)),
+            Bound::Within(most) => {
+                own().map(|value| (unit.show(value), value <= most.as_secs_f64()))
+            }
+            Bound::ShareOfEcho(least) => figure
+                .and_then(|figure| self.share_of_echo(figure))
+                .map(|share| (Unit::Times.show(share), share >= least)),
             Bound::TimesBest(factor) => figure
                 .and_then(|figure| self.ratio(figure))
                 .map(|ratio| (Unit::Times.show(ratio), ratio >= factor)),
@@ -242,17 +272,30 @@ pub(crate) mod tests {
         section.columns[1].rounds.clear();
         section.columns[1].failures.push("it ended".to_owned());
         let figure = section.figures()[0];
-        assert_eq!(section.cells(figure), ["100/s", "-", "20/s"]);
+        assert_eq!(section.cells(figure), ["100/s", "-", "20/s", "5.00 x"]);
         assert_eq!(section.ratio(figure), Some(5.0));
         assert_eq!(section.notes(), ["C xenstored: it ended"]);
+    }
+
+    #[test]
+    fn the_echo_server_is_no_rival_and_shares_are_of_rates_only() {
+        let mut section = section();
+        section.goals = &[Goal { figure: "speed", bound: Bound::ShareOfEcho(0.4) }];
+        section.columns.push(column(Target::Echo, &[200.0], 0.0));
+        assert_eq!(section.headings()[3..], ["echo", "of echo", "ratio"]);
+        let cells: Vec<_> =
+            section.figures().iter().map(|figure| section.cells(figure)[3..].to_vec()).collect();
+        assert_eq!(cells, [["200/s", "0.50 x", "2.50 x"], ["0", "", "4.00 x"]]);
+        let found = section.verdicts().remove(0).found;
+        assert_eq!(found, Some(("0.50 x".to_owned(), true)));
     }
 
     #[test]
     fn a_disturbed_round_is_marked() {
         let mut section = section();
         section.columns[2].rounds[0].disturbance = Disturbance { others: 0.5, stolen: 0.0 };
-        assert_eq!(section.columns[1].heading(), "C xenstored");
-        assert_eq!(section.columns[2].heading(), "oxenstored *");
+        let headings = ["rxenstored", "C xenstored", "oxenstored *", "ratio"];
+        assert_eq!(section.headings(), headings);
         let notes = section.notes();
         assert!(notes[0].starts_with("* oxenstored: disturbed in 1 of 1 rounds"), "{notes:?}");
     }

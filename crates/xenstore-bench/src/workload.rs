@@ -38,6 +38,12 @@ pub trait Workload: Debug {
         false
     }
 
+    /// Whether the echo server takes part: then every request says in its id how long the
+    /// reply is (see [`echo`](crate::echo)).
+    fn has_echo(&self) -> bool {
+        false
+    }
+
     /// What rxenstored should reach.
     fn goals(&self) -> &'static [Goal];
 

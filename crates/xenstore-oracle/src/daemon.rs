@@ -100,6 +100,15 @@ impl Daemon {
         Self::start("rxenstored", command, socket, directory)
     }
 
+    /// Any other program: it is given the path of the socket to listen at as its last
+    /// argument.
+    pub fn other(name: &'static str, mut command: Command) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for a daemon");
+        let socket = directory.path().join("socket");
+        command.arg(&socket);
+        Self::start(name, command, socket, directory)
+    }
+
     fn start(
         name: &'static str,
         mut command: Command,
@@ -194,21 +203,22 @@ impl Drop for Daemon {
 /// The program to test: the one `RXENSTORED` names, else the one built beside this test
 /// or program.
 pub fn rxenstored_program() -> PathBuf {
-    let program = std::env::var_os("RXENSTORED").map_or_else(
-        || {
-            let own = std::env::current_exe().expect("a program has a file");
-            // A test is target/<profile>/deps/<test>, a program target/<profile>/<program>.
-            let mut profile = own.parent().expect("a file has a directory");
-            if profile.ends_with("deps") {
-                profile = profile.parent().expect("target/<profile>/deps");
-            }
-            profile.join("rxenstored")
-        },
-        PathBuf::from,
-    );
+    let named = std::env::var_os("RXENSTORED").map(PathBuf::from);
+    let program = named.unwrap_or_else(|| program_beside("rxenstored"));
     let missing = "build it with `cargo build -p rxenstored`, or name it in RXENSTORED";
     assert!(program.is_file(), "{} is not there: {missing}", program.display());
     program
+}
+
+/// Where a program of this workspace is if it was built as this test or program was.
+pub fn program_beside(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a program has a file");
+    // A test is target/<profile>/deps/<test>, a program target/<profile>/<program>.
+    let mut profile = own.parent().expect("a file has a directory");
+    if profile.ends_with("deps") {
+        profile = profile.parent().expect("target/<profile>/deps");
+    }
+    profile.join(name)
 }
 
 /// Under `cargo run`, builds rxenstored the way this program was built, so that what

@@ -43,7 +43,7 @@ pub fn page(report: &Report<'_>) -> String {
 
 /// All verdicts in one table, which is also the way to the sections.
 fn goals(out: &mut String, sections: &[Section]) {
-    out.push_str("<h2>Goals</h2>\n");
+    out.push_str("<h2>Goals</h2>\n<div class=\"goals\">\n");
     begin_table(out, "Goals", &["goal".to_owned(), "rxenstored".to_owned()]);
     for section in sections {
         for verdict in section.verdicts() {
@@ -62,7 +62,7 @@ fn goals(out: &mut String, sections: &[Section]) {
             );
         }
     }
-    out.push_str("</tbody></table></div>\n");
+    out.push_str("</tbody></table></div></div>\n");
 }
 
 fn tell(out: &mut String, section: &Section) {
@@ -70,14 +70,11 @@ fn tell(out: &mut String, section: &Section) {
     let _ = writeln!(out, "<section>\n<h2 id=\"{name}\">{name}</h2>\n<p>{about}.</p>");
     let _ =
         writeln!(out, "<div class=\"plots\">\n{}{}</div>", line_plots(section), bar_plots(section));
-    let mut headings: Vec<_> = section.columns.iter().map(Column::heading).collect();
-    headings.push("ratio".to_owned());
-    begin_table(out, section.name, &headings);
+    begin_table(out, section.name, &section.headings());
     for figure in section.figures() {
-        let ratio = section.ratio(figure).map(|ratio| Unit::Times.show(ratio)).unwrap_or_default();
         let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&figure.name));
-        for cell in section.cells(figure).iter().chain([&ratio]) {
-            let _ = write!(out, "<td>{}</td>", escape(cell));
+        for cell in section.cells(figure) {
+            let _ = write!(out, "<td>{}</td>", escape(&cell));
         }
         out.push_str("</tr>\n");
     }
@@ -143,7 +140,13 @@ fn bar_plots(section: &Section) -> String {
     }
     let plots = kinds.into_iter().map(|kind| {
         let alike = figures.iter().filter(|figure| (figure.unit, figure.better) == kind);
-        let groups: Vec<_> = alike.map(|figure| group(section, figure)).collect();
+        let groups = alike.map(|figure| group(section, figure));
+        // Where all have 0, the table says so.
+        let seen = |group: &Group<'_>| group.bars.iter().any(|bar| bar.range.1 > 0.0);
+        let groups: Vec<_> = groups.filter(seen).collect();
+        if groups.is_empty() {
+            return String::new();
+        }
         let (unit, better) = kind;
         let better = if better == Better::High { "more is better" } else { "less is better" };
         bars(&format!("{}: {better}", unit.name()), unit, &groups)
@@ -156,6 +159,6 @@ fn group<'a>(section: &'a Section, figure: &'a Figure) -> Group<'a> {
         let (value, range) = (column.value(&figure.name)?, column.range(&figure.name)?);
         Some(Bar { name: column.target.name(), class, value, range })
     };
-    let bars = section.columns.iter().enumerate().filter_map(bar).collect();
+    let bars: Vec<_> = section.columns.iter().enumerate().filter_map(bar).collect();
     Group { name: &figure.name, bars }
 }

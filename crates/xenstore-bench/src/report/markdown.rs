@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::{LEGEND, Report};
-use crate::figure::Unit;
 use crate::section::Section;
 
 /// The page.
@@ -37,13 +36,11 @@ fn goals(out: &mut String, sections: &[Section]) {
 
 fn tell(out: &mut String, section: &Section) {
     let _ = writeln!(out, "\n## {}\n\n{}.\n", section.name, cell(section.about));
-    let headings: Vec<_> = section.columns.iter().map(|column| cell(&column.heading())).collect();
-    let _ = writeln!(out, "| | {} | ratio |", headings.join(" | "));
-    let _ = writeln!(out, "|---|{}---:|", "---:|".repeat(headings.len()));
+    let headings: Vec<_> = section.headings().iter().map(|text| cell(text)).collect();
+    let _ = writeln!(out, "| | {} |", headings.join(" | "));
+    let _ = writeln!(out, "|---|{}", "---:|".repeat(headings.len()));
     for figure in section.figures() {
-        let ratio = section.ratio(figure).map(|ratio| Unit::Times.show(ratio)).unwrap_or_default();
-        let (name, cells) = (cell(&figure.name), section.cells(figure).join(" | "));
-        let _ = writeln!(out, "| {name} | {cells} | {ratio} |");
+        let _ = writeln!(out, "| {} | {} |", cell(&figure.name), section.cells(figure).join(" | "));
     }
     let goals = section.verdicts().into_iter();
     let goals = goals.map(|verdict| format!("Goal: {}: {}", cell(&verdict.goal), verdict.said()));

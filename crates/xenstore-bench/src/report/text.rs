@@ -3,11 +3,10 @@
 use std::fmt::{self, Write as _};
 
 use super::{LEGEND, Report};
-use crate::figure::Unit;
 use crate::section::Section;
 
 /// Width of a figure's name and of a value.
-const NAME: usize = 40;
+const NAME: usize = 44;
 const VALUE: usize = 14;
 
 /// All sections as text, after what is missing from them.
@@ -34,17 +33,16 @@ impl fmt::Display for Table<'_> {
         let Self(section) = self;
         writeln!(f, "{}: {}", section.name, section.about)?;
         write!(f, "  {:NAME$}", "")?;
-        for column in &section.columns {
-            write!(f, "{:>VALUE$}", column.heading())?;
+        for heading in section.headings() {
+            write!(f, "{heading:>VALUE$}")?;
         }
-        writeln!(f, "{:>VALUE$}", "ratio")?;
+        writeln!(f)?;
         for figure in section.figures() {
             write!(f, "  {:NAME$}", figure.name)?;
             for cell in section.cells(figure) {
                 write!(f, "{cell:>VALUE$}")?;
             }
-            let ratio = section.ratio(figure).map(|ratio| Unit::Times.show(ratio));
-            writeln!(f, "{:>VALUE$}", ratio.unwrap_or_default())?;
+            writeln!(f)?;
         }
         for verdict in section.verdicts() {
             writeln!(f, "  goal: {}: {}", verdict.goal, verdict.said())?;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::figure::{Better, Bound, Goal, Outcome, Place, Unit};
+use crate::figure::{Better, Bound, Goal, Name, Outcome, Place, Unit};
 use crate::guest_load::{Ask, Player};
 use crate::measure::{Latencies, Process};
 use crate::workload::{Run, Workload};
@@ -73,8 +73,8 @@ impl Workload for GuestsIdle {
             world.grow(size, &[NODE.to_owned()])?;
             let cost = measure(run, &mut world, &mut active, requests)?;
             let place = Place::new(size.into(), "guests");
-            outcome.add_time_at("reply, median", place, cost.0);
-            outcome.add_time_at("daemon per operation", place, cost.1);
+            outcome.add_time(Name::at("reply, median", place), cost.0);
+            outcome.add_time(Name::at("daemon per operation", place), cost.1);
             if size <= GOAL_SIZE {
                 costs.push(cost);
             }
