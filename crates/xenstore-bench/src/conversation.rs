@@ -61,6 +61,12 @@ impl Conversation {
         self.send()
     }
 
+    /// Asks for several things at once, outside transactions, and does not wait.
+    pub fn begin_all(&mut self, requests: &[(MessageType, Vec<u8>)]) -> Result<(), Failure> {
+        requests.iter().try_for_each(|(kind, payload)| self.put(*kind, 0, &[payload]))?;
+        self.send()
+    }
+
     /// Opens a transaction.
     pub fn start(&mut self) -> Result<u32, Failure> {
         let kind = MessageType::TransactionStart;

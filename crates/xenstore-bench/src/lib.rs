@@ -22,6 +22,7 @@
 //! | [`script`] | the requests of such a client |
 //! | [`asker`] | clients that ask the same over and over, and what they get |
 //! | [`transactor`], [`crowd`] | clients that do transactions |
+//! | [`turns`] | loads that are the same each time, for counting |
 //! | [`conversation`] | one client, one request after the other |
 //! | [`world`], [`guest_load`] | guests on a simulated host, and all of them asking |
 //! | [`throughput`] | what they get, and at what cost |
@@ -61,6 +62,7 @@ pub mod section;
 pub mod target;
 pub mod throughput;
 pub mod transactor;
+pub mod turns;
 pub mod workload;
 pub mod workloads;
 pub mod world;

@@ -46,14 +46,16 @@ impl Target {
     /// Starts one with an empty store; if it is to serve guests, on a simulated host of its
     /// own that has none yet. The echo server has neither.
     pub fn start(self, on_host: bool) -> Daemon {
-        match (self, on_host) {
-            (Self::Rxenstored, false) => Daemon::rxenstored(),
-            (Self::Rxenstored, true) => Daemon::rxenstored_on_host(&[]),
-            (Self::C, false) => Daemon::c(),
-            (Self::C, true) => Daemon::c_on_host(),
-            (Self::Oxenstored, false) => Daemon::ocaml(),
-            (Self::Oxenstored, true) => Daemon::ocaml_on_host(),
-            (Self::Echo, _) => {
+        self.start_under(&[], on_host)
+    }
+
+    /// The same, run by another program that looks at it. The echo server is run by itself.
+    pub fn start_under(self, runner: &[&str], on_host: bool) -> Daemon {
+        match self {
+            Self::Rxenstored => Daemon::rxenstored_under(runner, on_host),
+            Self::C => Daemon::c_under(runner, on_host),
+            Self::Oxenstored => Daemon::ocaml_under(runner, on_host),
+            Self::Echo => {
                 let mut command = Command::new(program_beside("xenstore-bench"));
                 command.arg(format!("--{ECHO}"));
                 Daemon::other("echo server", command)

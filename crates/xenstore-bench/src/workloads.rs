@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::workload::Workload;
 
 pub mod ask;
+pub mod calls;
 pub mod commit_cost;
 pub mod conflict;
 pub mod disjoint;
@@ -16,6 +17,7 @@ pub mod guests_idle;
 pub mod guests_large;
 pub mod hostile;
 pub mod idle;
+pub mod instructions;
 pub mod paper;
 pub mod sizes;
 pub mod transactions;
@@ -24,8 +26,10 @@ pub mod watches;
 pub mod wide;
 
 /// Every workload, in the order in which they are run.
-pub fn all() -> [&'static dyn Workload; 25] {
+pub fn all() -> [&'static dyn Workload; 27] {
     [
+        &calls::Calls,
+        &instructions::Instructions,
         &ask::READ,
         &ask::WRITE,
         &ask::DIRECTORY,
