@@ -44,6 +44,7 @@ impl Unit {
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Number if value.fract() == 0.0 => format!("{value:.0}"),
+            Self::Number if value < 1.0 => format!("{value:.3}"),
             Self::Number if value < 1e3 => format!("{value:.2}"),
             Self::Number => format!("{value:.0}"),
             Self::PerSecond => format!("{value:.0}/s"),

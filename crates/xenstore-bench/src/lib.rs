@@ -33,6 +33,7 @@
 //! | [`disturbance`] | what others took of the machine meanwhile |
 //! | [`section`] | what the rounds of a workload came to |
 //! | [`report`], [`machine`] | the table and the pages made of it, and on what it was measured |
+//! | [`counts`], [`gate`] | what is counted, held against what it was before |
 //! | [`plot`], [`scale`] | the plots of a page |
 //! | [`failure`] | why a run has no figures |
 
@@ -41,12 +42,14 @@
 pub mod asker;
 pub mod campaign;
 pub mod conversation;
+pub mod counts;
 pub mod crowd;
 pub mod disturbance;
 pub mod echo;
 pub mod failure;
 pub mod figure;
 pub mod flood;
+pub mod gate;
 pub mod guest_load;
 pub mod load;
 pub mod machine;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
 
+use crate::gate::Gate;
 use crate::target::Target;
 use crate::workload::Workload;
 use crate::workloads;
@@ -14,8 +15,17 @@ pub const ECHO: &str = "serve-echo";
 
 /// Puts the same load on rxenstored, Debian's C xenstored and Debian's oxenstored.
 #[derive(Parser, Debug)]
-#[command(name = "xenstore-bench", version, after_help = workloads::listing())]
+#[command(
+    name = "xenstore-bench",
+    version,
+    after_help = workloads::listing(),
+    args_conflicts_with_subcommands = true
+)]
 pub struct Options {
+    /// What to do instead of measuring.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// One round of less work: to see that it runs, not to compare
     #[arg(long)]
     pub quick: bool,
@@ -43,6 +53,13 @@ pub struct Options {
     /// Measures nothing, but is the echo server on this socket: the program starts itself so
     #[arg(long = ECHO, value_name = "SOCKET", hide = true)]
     pub serve_echo: Option<PathBuf>,
+}
+
+/// What else the program does.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Count what a request costs, and fail if that has grown by a tenth
+    Counts(Gate),
 }
 
 impl Options {
