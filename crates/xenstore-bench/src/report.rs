@@ -143,26 +143,29 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_to_the_best_of_the_others() {
+    fn a_ratio_is_to_the_best_of_the_others_and_the_echo_server_is_none_of_them() {
         let section = Section {
             name: "name",
             about: "about",
             goals: &[
                 Goal { figure: "speed", bound: Bound::TimesBest(2.5) },
                 Goal { figure: "mishaps", bound: Bound::AtMost(0.0) },
+                Goal { figure: "speed", bound: Bound::ShareOfEcho(0.6) },
             ],
             columns: vec![
                 column(Target::Rxenstored, 100.0, 5.0),
                 column(Target::C, 40.0, 50.0),
                 column(Target::Oxenstored, 20.0, 20.0),
+                column(Target::Echo, 200.0, 0.0),
             ],
         };
         let text = section.to_string();
         let lines: Vec<Vec<_>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[2], ["speed", "100/s", "40/s", "20/s", "2.50", "x"]);
-        assert_eq!(lines[3], ["mishaps", "5", "50", "20", "4.00", "x"]);
+        assert_eq!(lines[2], ["speed", "100/s", "40/s", "20/s", "200/s", "0.50", "x", "2.50", "x"]);
+        assert_eq!(lines[3], ["mishaps", "5", "50", "20", "0", "4.00", "x"]);
         assert!(text.contains("2.50 x, reached"), "{text}");
         assert!(text.contains("at most 0: 5, MISSED"), "{text}");
+        assert!(text.contains("0.6 of the echo server: 0.50 x, MISSED"), "{text}");
     }
 }

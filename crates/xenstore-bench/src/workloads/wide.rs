@@ -25,7 +25,7 @@ const REMOVALS: usize = 3;
 const QUICK_REMOVALS: usize = 1;
 
 /// How long a daemon may take to fill the directory.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(5);
 
 /// How long it is watched after everything was removed: some of the work may come later.
 const AFTERMATH: Duration = Duration::from_millis(20);
