@@ -20,6 +20,7 @@ const WATCHES: u32 = 10_000;
 
 /// Connections that have all of them.
 const CONNECTIONS: [u32; 2] = [10, 1_000];
+const QUICK_CONNECTIONS: [u32; 1] = [10];
 
 /// Writes that all watches are told of, and how long they may take.
 const WRITES: u64 = 20;
@@ -53,6 +54,10 @@ impl Workload for Watches {
         "10,000 watches: a write to what they watch, a write elsewhere, their client leaves"
     }
 
+    fn takes_turns(&self) -> bool {
+        true
+    }
+
     fn goals(&self) -> &'static [Goal] {
         const GOALS: &[Goal] = &[
             Goal { figure: EVENT, bound: Bound::Within(Duration::from_nanos(300)) },
@@ -66,7 +71,8 @@ impl Workload for Watches {
         let mut outcome = Outcome::default();
         elsewhere(run, &mut outcome)?;
         leave(run, &mut outcome)?;
-        for connections in CONNECTIONS {
+        let all: &[u32] = if run.quick { &QUICK_CONNECTIONS } else { &CONNECTIONS };
+        for &connections in all {
             tell_all(run, connections, &mut outcome)?;
         }
         Ok(outcome)
