@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::disturbance::Watcher;
+use crate::disturbance::{Disturbance, Watcher};
 use crate::failure::Failure;
 use crate::processors::Processors;
 use crate::progress::{Progress, Step};
@@ -84,6 +84,8 @@ impl Campaign<'_> {
         let daemon = target.start(workload.has_guests());
         processors.place(daemon.pid(), workload.takes_turns())?;
         let outcome = workload.run(&Run { target, daemon: &daemon, quick: self.quick })?;
-        Ok(Round { outcome, disturbance: watcher.end(daemon.pid())? })
+        let disturbance =
+            if workload.is_timed() { watcher.end(daemon.pid())? } else { Disturbance::default() };
+        Ok(Round { outcome, disturbance })
     }
 }

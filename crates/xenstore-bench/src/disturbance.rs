@@ -42,7 +42,7 @@ impl fmt::Display for Disturbance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { others, stolen } = self;
         write!(f, "others took up to {others:.2} of a processor")?;
-        if *stolen > 0.0 {
+        if *stolen >= 0.005 {
             write!(f, ", the machine's host {stolen:.2}")?;
         }
         Ok(())

@@ -12,6 +12,18 @@
 //! other. A daemon's processor time is what to look at first: it is exact to the nanosecond
 //! for guests, and says the same on a machine that others use too.
 //!
+//! What does not depend on the machine is counted: system calls by strace, instructions outside
+//! the kernel by valgrind, for requests that come in the same turns whoever is faster
+//! (`calls`, `instructions`). The counts stand in `docs/benchmarks/counts.txt`, and
+//!
+//!     cargo run --release -p xenstore-bench -- counts
+//!
+//! fails if one has grown by a tenth. Everything, in all rounds, and the pages made of it:
+//!
+//!     cargo run --release -p xenstore-bench -- --write docs/benchmarks
+//!
+//! A round in which others used the machine is marked: its times are to be measured again.
+//!
 //! | module | what |
 //! |---|---|
 //! | [`options`] | the command line |

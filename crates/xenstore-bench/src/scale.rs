@@ -70,16 +70,16 @@ impl Scale {
         }
         let one = unit.one(self.high);
         let high = self.high / one;
-        let power = 10_f64.powf((high / 4.0).log10().floor());
+        let power = 10_f64.powf((high / 5.0).log10().floor());
         let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
-        let step = steps.into_iter().find(|step| high / step <= 4.0).unwrap_or(high);
-        let all = (0..=4).map(|count| step * f64::from(count));
+        let step = steps.into_iter().find(|step| high / step <= 5.0).unwrap_or(high);
+        let all = (0..=5).map(|count| step * f64::from(count));
         all.take_while(|tick| *tick <= high * 1.001).map(|tick| tick * one).collect()
     }
 
     /// What a reader has to know of it, if anything.
-    pub fn remark(&self, name: &str) -> String {
-        if self.logarithmic { format!("{name} logarithmic. ") } else { String::new() }
+    pub fn remark(&self) -> &'static str {
+        if self.logarithmic { "Scale logarithmic." } else { "" }
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
         let scale = scale(&[3.0, 8.0]);
         assert_eq!(drawn(scale, [0.0, 4.0, 8.0]), ["100", "150", "200"]);
         assert_eq!(scale.ticks(Unit::Number), [0.0, 2.0, 4.0, 6.0, 8.0]);
-        assert_eq!(scale.remark("Scale"), "");
+        assert_eq!(scale.remark(), "");
     }
 
     #[test]

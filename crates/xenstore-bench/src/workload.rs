@@ -44,6 +44,12 @@ pub trait Workload: Debug {
         false
     }
 
+    /// Whether others who use the machine meanwhile change what is measured. They do not where
+    /// things are counted.
+    fn is_timed(&self) -> bool {
+        true
+    }
+
     /// What rxenstored should reach.
     fn goals(&self) -> &'static [Goal];
 

@@ -44,6 +44,10 @@ impl Workload for Calls {
         true
     }
 
+    fn is_timed(&self) -> bool {
+        false
+    }
+
     fn goals(&self) -> &'static [Goal] {
         // Attaching takes part of a call.
         &[

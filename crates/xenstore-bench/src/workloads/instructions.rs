@@ -53,6 +53,10 @@ impl Workload for Instructions {
         "instructions outside the kernel for a request, by valgrind"
     }
 
+    fn is_timed(&self) -> bool {
+        false
+    }
+
     fn goals(&self) -> &'static [Goal] {
         &[
             Goal { figure: READ, bound: Bound::AtMost(2_000.0) },
