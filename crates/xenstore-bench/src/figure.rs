@@ -48,6 +48,7 @@ impl Unit {
             Self::Number if value < 1e3 => format!("{value:.2}"),
             Self::Number => format!("{value:.0}"),
             Self::PerSecond => format!("{value:.0}/s"),
+            Self::Time if value < 1e-6 => format!("{:.0} ns", value * 1e9),
             Self::Time if value < 1e-3 => format!("{:.1} us", value * 1e6),
             Self::Time if value < 1.0 => format!("{:.2} ms", value * 1e3),
             Self::Time => format!("{value:.2} s"),
@@ -220,5 +221,30 @@ impl Bound {
             Self::ShareOfEcho(share) => format!("at least {share} of the echo server"),
             Self::TimesBest(factor) => format!("at least {factor} x the best of the others"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_in_what_is_readable() {
+        let shown = [3e-7, 1.25e-5, 0.0123, 2.0].map(|value| Unit::Time.show(value));
+        assert_eq!(shown, ["300 ns", "12.5 us", "12.30 ms", "2.00 s"]);
+        let shown = [0.0, 0.133, 2.015, 5642.3].map(|value| Unit::Number.show(value));
+        assert_eq!(shown, ["0", "0.133", "2.02", "5642"]);
+        let shown = [118.2, 3e6].map(|value| Unit::Bytes.show(value));
+        assert_eq!(shown, ["118 B", "2.9 MiB"]);
+    }
+
+    #[test]
+    fn the_names_of_a_series_belong_together() {
+        let name = Name::at("read", Place::new(100, "nodes")).and("median");
+        let mut outcome = Outcome::default();
+        outcome.add_time(name, Duration::from_micros(3));
+        let figure = outcome.figures.remove(0);
+        assert_eq!(figure.name, "read, 100 nodes, median");
+        assert_eq!(figure.point.unwrap().series, "read, median");
     }
 }

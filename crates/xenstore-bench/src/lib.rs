@@ -16,11 +16,15 @@
 //! the kernel by valgrind, for requests that come in the same turns whoever is faster
 //! (`calls`, `instructions`). The counts stand in `docs/benchmarks/counts.txt`, and
 //!
-//!     cargo run --release -p xenstore-bench -- counts
+//! ```text
+//! cargo run --release -p xenstore-bench -- counts
+//! ```
 //!
 //! fails if one has grown by a tenth. Everything, in all rounds, and the pages made of it:
 //!
-//!     cargo run --release -p xenstore-bench -- --write docs/benchmarks
+//! ```text
+//! cargo run --release -p xenstore-bench -- --write docs/benchmarks
+//! ```
 //!
 //! A round in which others used the machine is marked: its times are to be measured again.
 //!

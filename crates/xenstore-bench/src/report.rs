@@ -44,7 +44,7 @@ impl<'a> Report<'a> {
         let mut conditions = machine::facts();
         let versions = targets.iter().map(|&target| (target.name(), machine::version(target)));
         conditions.extend(versions);
-        let minutes = took.as_secs().div_ceil(60);
+        let minutes = ((took.as_secs() + 30) / 60).max(1);
         conditions.push(("Length", format!("{length}, {minutes} min in all")));
         Self { sections, missing, conditions }
     }

@@ -25,6 +25,7 @@ const CASES: [(&str, Load); 6] = [
 
 /// Requests that are counted, and some before them.
 const REQUESTS: u32 = 4_096;
+const QUICK_REQUESTS: u32 = 512;
 const WARM_UP: u32 = 256;
 
 /// The workload.
@@ -59,6 +60,7 @@ impl Workload for Calls {
 
     /// Each load has a daemon of its own, and does not see what the one before has left.
     fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure> {
+        let requests = if run.quick { QUICK_REQUESTS } else { REQUESTS };
         let mut outcome = Outcome::default();
         for (name, load) in CASES {
             let daemon = run.target.start(load.has_guests());
@@ -66,7 +68,7 @@ impl Workload for Calls {
             for _ in 0..WARM_UP.div_ceil(load.per_turn()) {
                 turns.turn()?;
             }
-            let count = REQUESTS.div_ceil(load.per_turn());
+            let count = requests.div_ceil(load.per_turn());
             let counter = Counter::attach(daemon.pid())?;
             for _ in 0..count {
                 turns.turn()?;
