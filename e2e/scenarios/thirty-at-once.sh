@@ -1,6 +1,7 @@
 # Thirty small guests, made by as many `xl create` at the same time.
 #: memory 1600
 #: logged
+#: alone
 names=$(seq 30 | sed 's/^/m/')
 for name in $names; do configure $name small 8 ""; done
 begin=$(uptime_now)

@@ -27,6 +27,8 @@ struct Asker {
     mark: u64,
     /// When it stops asking.
     until: Instant,
+    /// Whether it asks once more, however late it is: there has to be something to measure.
+    owes_one: bool,
     /// When each request on its way was made.
     asked: VecDeque<Instant>,
     latencies: Latencies,
@@ -37,15 +39,17 @@ impl Asker {
         let (mark, until) = (u64::from(number) << 32, Instant::now());
         let asked = VecDeque::with_capacity(depth);
         let latencies = Latencies::default();
-        Self { script, depth, position: 0, mark, until, asked, latencies }
+        Self { script, depth, position: 0, mark, until, owes_one: true, asked, latencies }
     }
 }
 
 impl Client for Asker {
     fn ask(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        let Some(ask) = self.script.get(self.position).filter(|_| now < self.until) else {
+        if now >= self.until && !self.owes_one {
             return false;
-        };
+        }
+        let Some(ask) = self.script.get(self.position) else { return false };
+        self.owes_one = false;
         ask.encode(0, self.mark, out);
         self.mark += 1;
         self.position = (self.position + 1) % self.script.len();
@@ -126,6 +130,7 @@ impl Askers {
     fn ask_until(&mut self, until: Instant) -> Result<Duration, Failure> {
         for client in self.load.clients_mut() {
             client.until = until;
+            client.owes_one = true;
         }
         let patience = until.saturating_duration_since(Instant::now()) + PATIENCE;
         let finished = self.load.run(patience)?;

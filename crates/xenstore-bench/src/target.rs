@@ -20,7 +20,7 @@ pub enum Target {
     C,
     /// Debian's oxenstored.
     Oxenstored,
-    /// What only answers (see [`echo`](crate::echo)).
+    /// No daemon: what only answers, and so the most that any daemon could reach
     Echo,
 }
 

@@ -16,7 +16,7 @@ use xenstore_wire::MessageType;
 mod ends;
 
 use ends::Ends;
-pub(crate) use ends::{RELEASE_DOMAIN, any_shut_down};
+pub(crate) use ends::{RELEASE_DOMAIN, any_shut_down, is_end, named, released};
 
 /// Who a line is about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -188,11 +188,24 @@ impl Reader {
                 {
                     self.ends.watched(who, token, line);
                 }
+                if kind == MessageType::Release {
+                    self.released(&payload);
+                }
                 What::Ask { kind, payload, transaction, refused: None }
             }
         };
         self.log.deeds.push(Deed { line, who, what });
         Some(())
+    }
+
+    /// A domain is let go of, which has its connection end in the line before; that it is gone
+    /// was not said.
+    fn released(&mut self, payload: &[u8]) {
+        if let Some(Deed { who, what: What::Disconnect, .. }) = self.log.deeds.last()
+            && named(payload) == Some(*who)
+        {
+            self.log.deeds.pop();
+        }
     }
 
     /// The log, with the shutdowns that no line tells of.
@@ -236,6 +249,7 @@ fn request(operation: &str, data: &str) -> Option<(MessageType, Vec<u8>)> {
         "resume" => T::Resume,
         "settarget" => T::SetTarget,
         "reset watches" => T::ResetWatches,
+        "debug" => T::Control,
         _ => return None,
     };
     let payload = match kind {

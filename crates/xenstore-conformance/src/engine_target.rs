@@ -208,7 +208,7 @@ impl Target for EngineTarget {
             return false;
         };
         hypervisor.change(change);
-        if !matches!(change, DomainChange::Create(_)) {
+        if !matches!(change, DomainChange::Create(_) | DomainChange::Run(_)) {
             self.scan_domains();
         }
         true
@@ -235,6 +235,11 @@ impl ScriptedHypervisor {
             DomainChange::ShutDown(domid) | DomainChange::Dying(domid) => {
                 if let Some(state) = self.domains.get_mut(&Domid::new(domid)) {
                     state.shutdown = true;
+                }
+            }
+            DomainChange::Run(domid) => {
+                if let Some(state) = self.domains.get_mut(&Domid::new(domid)) {
+                    state.shutdown = false;
                 }
             }
             DomainChange::Destroy(domid) => {

@@ -6,7 +6,7 @@ use std::io;
 use xenstore_wire::text::{decimal, split_string};
 use xenstore_wire::{Domid, MessageType};
 
-use crate::access_log::{Deed, Event, Log, What, Who};
+use crate::access_log::{Deed, Event, Log, What, Who, named};
 use crate::engine_target::EngineTarget;
 use crate::message::{Message, Request};
 use crate::target::{Client, DomainChange, Heard, Target, flush};
@@ -141,6 +141,13 @@ impl Host {
         let text = split_string(&reply.payload).map(|(text, _)| text).unwrap_or_default();
         if reply.header.kind == MessageType::Error.number() {
             return Ok(Some(String::from_utf8_lossy(text).into_owned()));
+        }
+        // What is let go of while it is there, starts anew.
+        if kind == MessageType::Release
+            && let Some(released @ Who::Domain(domid)) = named(payload)
+        {
+            self.clients.remove(&released);
+            self.target.domain(DomainChange::Run(domid));
         }
         if kind == MessageType::TransactionStart {
             let id = decimal(text).map_err(io::Error::other)?;

@@ -11,6 +11,7 @@ use crate::host_replay::{Batch, Relived};
 use crate::rules::HostRule;
 
 use nodes::{Change, Nodes, absolute};
+use removal::Removal;
 
 mod ends;
 mod nodes;
@@ -26,7 +27,7 @@ pub struct HostTally {
     pub requests: usize,
     /// Requests answered as recorded.
     pub equal_replies: usize,
-    /// Recorded events.
+    /// Recorded events, and those that only we sent.
     pub events: usize,
     /// Recorded events that came with us, at their place in the order.
     pub equal_events: usize,
@@ -43,7 +44,11 @@ pub fn judge(log: &Log, relived: &Relived) -> HostTally {
     for deed in &log.deeds {
         let ours = relived.refusals.get(&deed.line);
         tally.reply(deed, ours, &nodes);
-        let granted = matches!((&deed.what, ours), (What::Ask { refused: None, .. }, Some(None)));
+        let granted = match (&deed.what, ours) {
+            (What::Ask { refused, .. }, Some(ours)) => refused.is_none() && ours.is_none(),
+            (What::Ask { .. }, None) => false,
+            _ => true,
+        };
         if let Some(change) = granted.then(|| nodes.follow(deed)).flatten() {
             changes.insert(deed.line, change);
         }
@@ -92,8 +97,27 @@ impl Hearing<'_> {
         }
         match self.changes.get(&batch.line) {
             Some(Change::Removal(removal)) => removal.broken_promise(self.who, &batch.events),
+            Some(Change::Orphans(orphans)) => {
+                let (gone, _) = self.split(orphans, batch);
+                orphans.broken_promise(self.who, &gone)
+            }
             _ => None,
         }
+    }
+
+    /// The events of a batch: of nodes that went with their owner, and the others.
+    fn split(&self, orphans: &Removal, batch: &Batch) -> (Vec<Event>, Vec<Event>) {
+        let went = |event: &Event| orphans.took(&absolute(self.who, &event.path));
+        batch.events.iter().cloned().partition(went)
+    }
+
+    /// Whether the client went before it was sent all of a batch, its last one.
+    fn is_cut_off(&self, recorded: &[(usize, Event)], batch: &Batch) -> bool {
+        let went = |deed: &Deed| deed.who == self.who && deed.what == What::Disconnect;
+        let begun = recorded.first().is_none_or(|(line, _)| *line >= batch.line);
+        let same = recorded.len() < batch.events.len()
+            && recorded.iter().map(|(_, event)| event).eq(batch.events.iter().take(recorded.len()));
+        begun && same && self.log.deeds.iter().any(|deed| went(deed) && deed.line > batch.line)
     }
 
     /// How often a commit changed what an event tells of, or removed it with something above.
@@ -135,13 +159,17 @@ impl HostTally {
         self.events += recorded.len();
         let who = hearing.who;
         let mut left = recorded;
-        for (index, batch) in hearing.ours.iter().enumerate() {
+        for batch in hearing.ours {
             if let Some(how) = hearing.broken_promise(batch) {
                 let Batch { line, events } = batch;
                 self.wrong.push(format!("line {line}: {who} was told {how}: {events:?}"));
             }
+        }
+        let batches = hearing.ours.iter().map(|batch| self.of_orphans(hearing, batch));
+        let batches: Vec<_> = { batches }.filter(|batch| !batch.events.is_empty()).collect();
+        for (index, batch) in batches.iter().enumerate() {
             left = self.skip_extra(hearing, left, batch);
-            let next = hearing.ours.get(index + 1).and_then(|next| next.events.first());
+            let next = batches.get(index + 1).and_then(|next| next.events.first());
             let length = if let Some(least) = matching(left, batch) {
                 // What a rule has only oxenstored send is no echo of this commit.
                 let echo = |(line, event): &&(usize, Event)| hearing.extra(*line, event).is_none();
@@ -156,6 +184,9 @@ impl HostTally {
             {
                 self.removal(left.split_at(length).0, batch);
                 length
+            } else if index + 1 == batches.len() && hearing.is_cut_off(left, batch) {
+                self.equal_events += left.len();
+                left.len()
             } else {
                 let Batch { line, events } = batch;
                 self.wrong.push(format!("line {line}: {who} was not to hear {events:?}"));
@@ -166,6 +197,19 @@ impl HostTally {
         for (line, event) in left {
             self.unmatched(hearing, *line, event);
         }
+    }
+
+    /// What is left of a batch without the nodes that went with their owner.
+    fn of_orphans(&mut self, hearing: &Hearing<'_>, batch: &Batch) -> Batch {
+        let Some(Change::Orphans(orphans)) = hearing.changes.get(&batch.line) else {
+            return batch.clone();
+        };
+        let (gone, events) = hearing.split(orphans, batch);
+        self.events += gone.len();
+        for _ in gone {
+            self.explain(HostRule::Orphans, batch.line);
+        }
+        Batch { line: batch.line, events }
     }
 
     /// Skips recorded events that only oxenstored sent, up to where a batch begins.

@@ -52,6 +52,8 @@ pub enum DomainChange {
     Dying(u16),
     /// A domain is gone; the daemon is told.
     Destroy(u16),
+    /// A domain that stopped runs again, as after a soft reset; nothing tells the daemon.
+    Run(u16),
     /// Nothing changed, but the daemon is told that something did.
     Nothing,
 }

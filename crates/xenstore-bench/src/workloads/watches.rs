@@ -28,7 +28,7 @@ const QUICK_WRITES: u64 = 2;
 const BOUND: Duration = Duration::from_secs(3);
 
 /// Clients that leave; the middle one counts.
-const LEAVERS: usize = 5;
+const LEAVERS: usize = 3;
 const QUICK_LEAVERS: usize = 1;
 
 /// How long the daemon is watched after somebody left: some of the work may come later.

@@ -91,8 +91,11 @@ fn who_shut_down(before: &[Deed], after: &[Deed], last: usize) -> Option<Who> {
         return None;
     }
     let stops = |who: Who| {
-        let its = |deed: &&Deed| deed.who == who || resumed(deed) == Some(who);
-        let mut until_gone = after.iter().filter(its).take_while(|deed| !gone(deed)).peekable();
+        let its =
+            |deed: &&Deed| [Some(deed.who), resumed(deed), released(deed)].contains(&Some(who));
+        let its = after.iter().filter(its);
+        let mut until_gone =
+            its.take_while(|deed| !gone(deed) && released(deed).is_none()).peekable();
         until_gone.peek().is_none() || until_gone.any(|deed| resumed(deed).is_some())
     };
     let found = domains.iter().filter(|(who, domain)| !domain.down && stops(**who));
@@ -119,6 +122,9 @@ fn domains<'d>(deeds: impl IntoIterator<Item = &'d Deed>) -> BTreeMap<Who, Domai
         if let Some(domain) = resumed(deed).and_then(|who| domains.get_mut(&who)) {
             domain.down = false;
         }
+        if let Some(who) = released(deed) {
+            domains.remove(&who);
+        }
         let (spoke, who @ Who::Domain(1..)) = (deed.line, deed.who) else { continue };
         let down = deed.what == What::ShutDown;
         if deed.what == What::Disconnect {
@@ -130,13 +136,32 @@ fn domains<'d>(deeds: impl IntoIterator<Item = &'d Deed>) -> BTreeMap<Who, Domai
     domains
 }
 
+/// Whether a deed is, or causes, the end of a domain as far as the store is concerned.
+pub(crate) fn is_end(deed: &Deed) -> bool {
+    let ends = matches!(deed.what, What::Disconnect | What::ShutDown);
+    matches!(deed.who, Who::Domain(_)) && ends || released(deed).is_some()
+}
+
 /// The domain that a deed has run again.
 fn resumed(deed: &Deed) -> Option<Who> {
+    asked_for(MessageType::Resume, deed)
+}
+
+/// The domain that the store lets go of: gone, or, for a soft reset, to be introduced anew.
+pub(crate) fn released(deed: &Deed) -> Option<Who> {
+    asked_for(MessageType::Release, deed)
+}
+
+/// The domain for which something was asked and granted.
+fn asked_for(what: MessageType, deed: &Deed) -> Option<Who> {
     match &deed.what {
-        What::Ask { kind: MessageType::Resume, payload, refused: None, .. } => {
-            let domid = std::str::from_utf8(payload).ok()?.trim_end_matches('\0');
-            domid.parse().ok().map(Who::Domain)
-        }
+        What::Ask { kind, payload, refused: None, .. } if *kind == what => named(payload),
         _ => None,
     }
+}
+
+/// The domain that a payload names.
+pub(crate) fn named(payload: &[u8]) -> Option<Who> {
+    let domid = std::str::from_utf8(payload).ok()?.trim_end_matches('\0');
+    domid.parse().ok().map(Who::Domain)
 }

@@ -2,7 +2,7 @@
 
 use xenstore_wire::MessageType;
 
-use crate::access_log::{Deed, Event, Log, RELEASE_DOMAIN, What, Who, any_shut_down};
+use crate::access_log::{Event, Log, RELEASE_DOMAIN, What, Who, any_shut_down, is_end};
 use crate::host_replay::Batch;
 
 /// Whether a recorded event of `@releaseDomain` tells only of what this watch was told before:
@@ -30,8 +30,4 @@ pub fn told_again(log: &Log, ours: &[Batch], who: Who, (line, event): (usize, &E
     let before = log.deeds.iter().take_while(|deed| deed.line < line);
     // One of the recorded is for the watch being new.
     told >= ends && recorded > ends + 1 && any_shut_down(before)
-}
-
-fn is_end(deed: &Deed) -> bool {
-    matches!((deed.who, &deed.what), (Who::Domain(_), What::Disconnect | What::ShutDown))
 }

@@ -7,7 +7,7 @@ use xenstore_wire::MessageType;
 use xenstore_wire::text::split_string;
 
 use super::removal::{Removal, is_below};
-use crate::access_log::{Deed, What, Who};
+use crate::access_log::{Deed, What, Who, released};
 
 /// A path without a home of its own: a guest's relative paths are below its own.
 pub fn absolute(who: Who, path: &str) -> String {
@@ -43,6 +43,8 @@ pub struct Nodes<'l> {
 struct Node {
     /// The so-many-th that was made.
     born: usize,
+    /// Its owner's domid.
+    owner: u16,
     /// Entries of its permissions.
     entries: usize,
     /// Bytes of its value.
@@ -56,6 +58,8 @@ pub enum Change {
     Node,
     /// Nodes that went.
     Removal(Removal),
+    /// Nodes that went with the domain whose they were.
+    Orphans(Removal),
     /// All that a transaction's requests named, in order, and whether it was to go.
     Commit(Vec<(String, bool)>),
 }
@@ -70,6 +74,9 @@ const NODE_SIZE: usize = 2048;
 impl<'l> Nodes<'l> {
     /// Does what a granted deed did, and returns what that was.
     pub fn follow(&mut self, deed: &'l Deed) -> Option<Change> {
+        if let Some(domid) = let_go(deed) {
+            return Some(Change::Orphans(self.remove_owned(domid)));
+        }
         let What::Ask { kind, payload, transaction, .. } = &deed.what else { return None };
         match (kind, self.open.get_mut(&(deed.who, *transaction))) {
             (MessageType::TransactionStart, _) => {
@@ -102,11 +109,15 @@ impl<'l> Nodes<'l> {
         let What::Ask { kind, payload, .. } = &deed.what else { return None };
         let (path, rest) = named(deed.who, payload)?;
         match kind {
-            MessageType::Write => self.make(&path).value = rest.len(),
-            MessageType::Mkdir => drop(self.make(&path)),
+            MessageType::Write => self.make(deed.who, &path).value = rest.len(),
+            MessageType::Mkdir => drop(self.make(deed.who, &path)),
             MessageType::SetPerms => {
                 if let Some(node) = self.by_path.get_mut(&path) {
                     node.entries = rest.split_inclusive(|byte| *byte == 0).count();
+                    let first =
+                        split_string(rest).and_then(|(first, _)| str::from_utf8(first).ok());
+                    let owner = first.and_then(|entry| entry.get(1..)?.parse().ok());
+                    node.owner = owner.unwrap_or(node.owner);
                 }
             }
             MessageType::Rm => {
@@ -118,20 +129,25 @@ impl<'l> Nodes<'l> {
         Some((path, None))
     }
 
-    /// The node, made with those above it if it is not there. It inherits their permissions.
-    fn make(&mut self, path: &str) -> &mut Node {
+    /// The node, made with those above it if it is not there. It inherits their permissions,
+    /// but that a guest owns what it makes.
+    fn make(&mut self, who: Who, path: &str) -> &mut Node {
         let ends = path.match_indices('/').skip(1).map(|(at, _)| at).chain([path.len()]);
-        let mut entries = 1;
+        let mut node = Node { born: 0, owner: 0, entries: 1, value: 0 };
         for end in ends {
             let place = path.get(..end).unwrap_or(path);
             if let Some(above) = self.by_path.get(place) {
-                entries = above.entries;
+                node = Node { value: 0, ..*above };
             } else {
                 self.made += 1;
-                self.by_path.insert(place.to_owned(), Node { born: self.made, entries, value: 0 });
+                node.born = self.made;
+                if let Who::Domain(domid @ 1..) = who {
+                    node.owner = domid;
+                }
+                self.by_path.insert(place.to_owned(), node);
             }
         }
-        self.by_path.entry(path.to_owned()).or_insert(Node { born: self.made, entries, value: 0 })
+        self.by_path.entry(path.to_owned()).or_insert(node)
     }
 
     fn remove(&mut self, path: String) -> Removal {
@@ -140,6 +156,14 @@ impl<'l> Nodes<'l> {
         let births = gone.map(|(place, node)| (place.clone(), node.born)).collect();
         self.by_path.retain(|place, _| !goes(place));
         Removal { path, births }
+    }
+
+    /// Removes what a domain owns, and all below it.
+    fn remove_owned(&mut self, domid: u16) -> Removal {
+        let owned = self.by_path.iter().filter(|(_, node)| node.owner == domid);
+        let owned: Vec<_> = owned.map(|(place, _)| place.clone()).collect();
+        let births = owned.into_iter().flat_map(|place| self.remove(place).births).collect();
+        Removal { path: String::new(), births }
     }
 
     /// Whether there is no room for the name of a new node in the node above it.
@@ -154,5 +178,17 @@ impl<'l> Nodes<'l> {
         let names = names.filter(|name| !name.contains('/')).chain([name]);
         let names: usize = names.map(|name| name.len() + 1).sum();
         NODE_HEADER + ENTRY * node.entries + node.value + names > NODE_SIZE
+    }
+}
+
+/// The domain that the store lets go of with a deed.
+fn let_go(deed: &Deed) -> Option<u16> {
+    let who = match &deed.what {
+        What::Disconnect => deed.who,
+        _ => released(deed)?,
+    };
+    match who {
+        Who::Domain(domid) => Some(domid),
+        Who::Socket(_) => None,
     }
 }

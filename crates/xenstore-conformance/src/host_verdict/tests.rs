@@ -122,6 +122,76 @@ A1 w event   @releaseDomain t
     }));
 }
 
+/// A soft reset: the domain is let go of while it is there, and introduced again. Only what it
+/// owned goes, and only we tell of that.
+#[test]
+fn what_goes_with_its_owner_is_told_of_by_us_alone() {
+    let (log, relived) = host(
+        "\
+A1 newconn
+A1 mkdir     /own
+A1 setperms  /own n1 r0
+A1 mkdir     /other
+A1 setperms  /other n0 r1
+A1 watch     /own t
+A1 w event   /own t
+A1 watch     /other t
+A1 w event   /other t
+A1 watch     @releaseDomain t
+A1 w event   @releaseDomain t
+A1 introduce 1 9 7
+D1 newconn
+D1 getdomain 1
+A1 w event   @releaseDomain t
+D1 endconn
+A1 release   1
+A1 w event   @releaseDomain t
+D1 newconn
+A1 introduce 1 9 7
+D1 getdomain 1
+D1 endconn
+A1 w event   @releaseDomain t
+",
+    );
+    assert_eq!(explained(&log, &relived, HostRule::Orphans), [17]);
+    let spoilt = |change: fn(&mut Vec<Event>)| {
+        is_wrong(&log, &relived, |batches| {
+            let batch = batches.iter_mut().find(|batch| batch.line == 17).unwrap();
+            change(&mut batch.events);
+        })
+    };
+    assert!(!spoilt(|_| ()));
+    assert!(spoilt(|events| "/other".clone_into(&mut events[0].path)));
+    assert!(spoilt(|events| events.push(events[0].clone())));
+    assert!(spoilt(|events| events.truncate(1)));
+}
+
+/// What was on its way to a client when it went has no lines.
+#[test]
+fn only_who_goes_is_not_told_the_rest() {
+    let lines = |end: &str| {
+        let lines = "\
+A2 newconn
+A1 newconn
+A1 watch     /a t
+A1 w event   /a t
+A1 watch     /b t
+A1 w event   /b t
+A2.1 t start
+A2.1 write     /a 1
+A2.1 write     /b 1
+A2.1 t end
+A2.1 commit
+A1 w event   /a t
+";
+        host(&format!("{lines}{end}"))
+    };
+    let (log, relived) = lines("A1 endconn\n");
+    assert_eq!(judge(&log, &relived).wrong, [""; 0]);
+    let (log, relived) = lines("");
+    assert_eq!(judge(&log, &relived).wrong.len(), 2);
+}
+
 fn recorded(paths: &[&str]) -> Vec<(usize, Event)> {
     let event = |path: &&str| Event { path: (*path).to_owned(), token: "t".to_owned() };
     paths.iter().enumerate().map(|(index, path)| (index + 10, event(path))).collect()

@@ -42,6 +42,13 @@ rules! {
         ours: "as C",
         reason: "Who may not read a directory is not to find out what is in it.",
     }
+    Orphans {
+        title: "What goes with its owner is told of",
+        c: "to watches on what went, from the bottom up",
+        ocaml: "to nobody",
+        ours: "as C",
+        reason: "Something changed there, and who watches it has to let go of it.",
+    }
     NodeSize {
         title: "The names of its children count for a node's size",
         c: "2,048 bytes for value, permissions and names together, else ENOSPC",
