@@ -10,7 +10,7 @@
 # takes root.
 set -euo pipefail
 cd "$(dirname "$0")"
-packages=(xen-utils-4.17 xenstore-utils libxen-dev gcc g++ make cpio perl xz-utils)
+packages=(xen-utils-4.17 xenstore-utils libxen-dev gcc g++ make cpio perl xz-utils valgrind strace)
 fuzz_seconds=${FUZZ_SECONDS:-20}
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -41,6 +41,10 @@ RUSTDOCFLAGS='-D warnings' run cargo doc --locked --workspace --no-deps --all-fe
 run cargo build --locked --workspace --all-features --bins
 run cargo test --locked --workspace --all-features
 run fuzz/run.sh "$fuzz_seconds"
+# What a request costs in things that can be counted, and that all workloads run. Times are not
+# judged: whoever runs this has another machine, or uses it.
+run cargo run --locked --release -p xenstore-bench -- counts
+run cargo run --locked --release -p xenstore-bench -- --quick
 # A real Xen host in an emulator. Where there can be none, that is said and not failed for.
 hosts=0
 run e2e/run --short || hosts=$?

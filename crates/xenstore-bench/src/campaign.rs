@@ -4,115 +4,88 @@
 //! empty store: what disturbs the machine for a while disturbs all of them.
 
 use std::io;
-use std::time::Instant;
 
-use crate::figure::{Figure, Goal, Outcome, Over};
-use crate::options::Options;
+use crate::disturbance::{Disturbance, Watcher};
+use crate::failure::Failure;
 use crate::processors::Processors;
+use crate::progress::{Progress, Step};
+use crate::section::{Column, Round, Section};
 use crate::target::Target;
 use crate::workload::{Run, Workload};
-use crate::workloads;
 
-/// What a workload came to.
+/// Which workloads are put to which daemons, how often.
 #[derive(Debug)]
-pub struct Section {
-    /// The workload's name.
-    pub name: &'static str,
-    /// What it does.
-    pub about: &'static str,
-    /// What rxenstored should reach.
-    pub goals: &'static [Goal],
-    /// What came of each daemon, in the order of the table.
-    pub columns: Vec<Column>,
+pub struct Campaign<'a> {
+    /// The workloads.
+    pub workloads: Vec<&'static dyn Workload>,
+    /// Daemons that are here.
+    pub targets: &'a [Target],
+    /// How often each workload is put to each of them.
+    pub rounds: u32,
+    /// Whether to do with less work.
+    pub quick: bool,
 }
 
-/// What came of one daemon.
-#[derive(Debug)]
-pub struct Column {
-    /// Which.
-    pub target: Target,
-    /// Its rounds.
-    pub rounds: Vec<Outcome>,
-    /// Why rounds gave nothing.
-    pub failures: Vec<String>,
-}
-
-impl Column {
-    /// What stands for all rounds under a figure's name.
-    pub fn value(&self, name: &str) -> Option<f64> {
-        let rounds = self.rounds.iter().flat_map(|round| &round.figures);
-        let figures: Vec<&Figure> = rounds.filter(|figure| figure.name == name).collect();
-        let mut values: Vec<f64> = figures.iter().map(|figure| figure.value).collect();
-        values.sort_by(f64::total_cmp);
-        match figures.first()?.over {
-            Over::Highest => values.last().copied(),
-            Over::Median => median(&values),
-        }
+impl Campaign<'_> {
+    /// Runs it, and says on standard error how far it is.
+    pub fn run(&self) -> io::Result<Vec<Section>> {
+        let processors = Processors::share_out()?;
+        let mut progress = Progress::of(self.steps());
+        let workloads = self.workloads.iter();
+        Ok(workloads.map(|&workload| self.section(workload, &processors, &mut progress)).collect())
     }
-}
 
-/// The middle of sorted values; of two, what lies between them.
-fn median(sorted: &[f64]) -> Option<f64> {
-    let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
-    Some(sorted.get(low)?.midpoint(*sorted.get(high)?))
-}
+    /// In the order in which they are run.
+    fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for workload in &self.workloads {
+            for round in 1..=self.rounds {
+                let step = |&target| Step { workload: workload.name(), target, round };
+                steps.extend(self.targets_of(*workload).map(step));
+            }
+        }
+        steps
+    }
 
-/// Runs what the options ask for against daemons that are here.
-pub fn run(options: &Options, targets: &[Target]) -> io::Result<Vec<Section>> {
-    let processors = Processors::share_out()?;
-    let wanted = workloads::all().into_iter().filter(|workload| options.wants(workload.name()));
-    wanted.map(|workload| section(workload, options, targets, &processors)).collect()
-}
+    /// Who takes part in a workload.
+    fn targets_of(&self, workload: &dyn Workload) -> impl Iterator<Item = &Target> {
+        let has_echo = workload.has_echo();
+        self.targets.iter().filter(move |target| **target != Target::Echo || has_echo)
+    }
 
-fn section(
-    workload: &dyn Workload,
-    options: &Options,
-    targets: &[Target],
-    processors: &Processors,
-) -> io::Result<Section> {
-    let column = |&target| Column { target, rounds: Vec::new(), failures: Vec::new() };
-    let mut columns: Vec<_> = targets.iter().map(column).collect();
-    let rounds = options.rounds();
-    for round in 1..=rounds {
-        for column in &mut columns {
-            let (name, target) = (workload.name(), column.target);
-            eprint!("{name}: {}, round {round} of {rounds} ...", target.name());
-            let begun = Instant::now();
-            let daemon = target.start(workload.has_guests());
-            processors.place(daemon.pid(), workload.takes_turns())?;
-            match workload.run(&Run { target, daemon: &daemon, quick: options.quick }) {
-                Ok(outcome) => {
-                    eprintln!(" {:.1} s", begun.elapsed().as_secs_f64());
-                    column.rounds.push(outcome);
-                }
-                Err(error) => {
-                    eprintln!(" failed: {error}");
-                    column.failures.push(error.to_string());
+    fn section(
+        &self,
+        workload: &dyn Workload,
+        processors: &Processors,
+        progress: &mut Progress,
+    ) -> Section {
+        let column = |&target| Column { target, rounds: Vec::new(), failures: Vec::new() };
+        let mut columns: Vec<_> = self.targets_of(workload).map(column).collect();
+        for _ in 0..self.rounds {
+            for column in &mut columns {
+                let target = column.target;
+                match progress.step(self.rounds, || self.round(workload, target, processors)) {
+                    Ok(round) => column.rounds.push(round),
+                    Err(error) => column.failures.push(error.to_string()),
                 }
             }
         }
+        let (name, about, goals) = (workload.name(), workload.about(), workload.goals());
+        Section { name, about, goals, columns }
     }
-    Ok(Section { name: workload.name(), about: workload.about(), goals: workload.goals(), columns })
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::figure::{Better, Unit};
-
-    #[test]
-    fn rounds_are_summed_up_as_their_figures_say() {
-        let rounds = [3.0, 1.0, 2.0].map(|value| {
-            let mut outcome = Outcome::default();
-            outcome.add("speed", Unit::Number, Better::High, value);
-            outcome.add_highest("mishaps", Unit::Number, value);
-            outcome
-        });
-        let column =
-            Column { target: Target::Rxenstored, rounds: rounds.to_vec(), failures: Vec::new() };
-        assert_eq!(column.value("speed"), Some(2.0));
-        assert_eq!(column.value("mishaps"), Some(3.0));
-        assert_eq!(column.value("nothing"), None);
-        assert_eq!(median(&[1.0, 2.0]), Some(1.5));
+    fn round(
+        &self,
+        workload: &dyn Workload,
+        target: Target,
+        processors: &Processors,
+    ) -> Result<Round, Failure> {
+        let watcher = Watcher::begin()?;
+        let daemon = target.start(workload.has_guests());
+        processors.place(daemon.pid(), workload.takes_turns())?;
+        let outcome = workload.run(&Run { target, daemon: &daemon, quick: self.quick })?;
+        let disturbance =
+            if workload.is_timed() { watcher.end(daemon.pid())? } else { Disturbance::default() };
+        Ok(Round { outcome, disturbance })
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use xenstore_wire::text::{decimal, split_string};
 use xenstore_wire::{Decoder, MessageType, message};
@@ -17,12 +17,17 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Requests on their way at a time when a store is filled.
 const IN_FLIGHT: usize = 64;
 
+/// Bytes read at a time.
+const CHUNK: usize = 16384;
+
 /// A connection.
 #[derive(Debug)]
 pub struct Conversation {
     stream: UnixStream,
     decoder: Decoder,
     out: Vec<u8>,
+    /// Watch events that came and were not asked for yet.
+    events: u64,
 }
 
 impl Conversation {
@@ -31,7 +36,7 @@ impl Conversation {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, decoder: Decoder::new(), out: Vec::new() })
+        Ok(Self { stream, decoder: Decoder::new(), out: Vec::new(), events: 0 })
     }
 
     /// Asks, and waits for the answer; a refusal is a failure.
@@ -41,9 +46,25 @@ impl Conversation {
         transaction: u32,
         payload: &[&[u8]],
     ) -> Result<Vec<u8>, Failure> {
-        self.put(kind, transaction, payload)?;
-        self.send()?;
+        self.begin(kind, transaction, payload)?;
         self.reply(kind)
+    }
+
+    /// Asks, and does not wait: [`reply`](Self::reply) does.
+    pub fn begin(
+        &mut self,
+        kind: MessageType,
+        transaction: u32,
+        payload: &[&[u8]],
+    ) -> Result<(), Failure> {
+        self.put(kind, transaction, payload)?;
+        self.send()
+    }
+
+    /// Asks for several things at once, outside transactions, and does not wait.
+    pub fn begin_all(&mut self, requests: &[(MessageType, Vec<u8>)]) -> Result<(), Failure> {
+        requests.iter().try_for_each(|(kind, payload)| self.put(*kind, 0, &[payload]))?;
+        self.send()
     }
 
     /// Opens a transaction.
@@ -118,22 +139,56 @@ impl Conversation {
         Ok(())
     }
 
-    fn reply(&mut self, kind: MessageType) -> Result<Vec<u8>, Failure> {
-        let mut chunk = [0; 4096];
+    /// Waits for the answer to the oldest request on its way; a refusal is a failure.
+    pub fn reply(&mut self, kind: MessageType) -> Result<Vec<u8>, Failure> {
         loop {
-            if let Some(message) = self.decoder.next_message()? {
-                if message.header.kind == MessageType::Error.number() {
+            while let Some(message) = self.decoder.next_message()? {
+                if message.header.kind == MessageType::WatchEvent.number() {
+                    self.events += 1;
+                } else if message.header.kind == MessageType::Error.number() {
                     let error = split_string(message.payload).map(|(text, _)| text);
                     let error = String::from_utf8_lossy(error.unwrap_or_default()).into_owned();
                     return Err(Failure::Refused { kind, error });
+                } else {
+                    return Ok(message.payload.to_vec());
                 }
-                return Ok(message.payload.to_vec());
             }
-            let count = self.stream.read(&mut chunk)?;
-            if count == 0 {
-                return Err(Failure::Closed);
-            }
-            self.decoder.push(chunk.get(..count).unwrap_or_default());
+            self.receive()?;
         }
+    }
+
+    /// Waits for so many more watch events. What they say does not matter.
+    pub fn hear(&mut self, events: u64) -> Result<(), Failure> {
+        loop {
+            while self.decoder.next_message()?.is_some() {
+                self.events += 1;
+            }
+            if let Some(more) = self.events.checked_sub(events) {
+                self.events = more;
+                return Ok(());
+            }
+            self.receive()?;
+        }
+    }
+
+    /// Reads a node again and again for some time: the longest that an answer took.
+    pub fn longest_wait(&mut self, path: &str, time: Duration) -> Result<Duration, Failure> {
+        let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+        while begun.elapsed() < time {
+            let asked = Instant::now();
+            self.read(0, path)?;
+            longest = longest.max(asked.elapsed());
+        }
+        Ok(longest)
+    }
+
+    fn receive(&mut self) -> Result<(), Failure> {
+        let mut chunk = [0; CHUNK];
+        let count = self.stream.read(&mut chunk)?;
+        if count == 0 {
+            return Err(Failure::Closed);
+        }
+        self.decoder.push(chunk.get(..count).unwrap_or_default());
+        Ok(())
     }
 }

@@ -16,6 +16,12 @@ pub const COMMITS: &str = "commits";
 pub const ABORTS: &str = "aborts";
 /// Failed tries for each commit.
 pub const RETRIES: &str = "retries per commit";
+/// How long a transaction takes, with all its tries.
+pub const MEDIAN: &str = "transaction, median";
+/// The same of the slowest in a hundred.
+pub const P99: &str = "transaction, p99";
+/// What the daemon takes of a processor for each commit.
+pub const PROCESSOR: &str = "daemon's processor time per commit";
 /// How far the worst request to commit is from the median.
 pub const COMMIT_SPREAD: &str = "commit request, worst / median";
 
@@ -39,7 +45,7 @@ pub struct Crowd {
 /// Lets clients do their transactions until they are done or time is up.
 pub fn run(daemon: &Daemon, clients: Vec<Transactor>, bound: Duration) -> Result<Crowd, Failure> {
     let (process, own) = (Process::new(daemon.pid()), Process::own());
-    let load = Load::connect(daemon.socket(), clients)?;
+    let mut load = Load::connect(daemon.socket(), clients)?;
     let before = (process.processor_time()?, own.processor_time()?);
     let finished = load.run(bound)?;
     let daemon_time = process.processor_time()?.since(before.0);
@@ -47,7 +53,7 @@ pub fn run(daemon: &Daemon, clients: Vec<Transactor>, bound: Duration) -> Result
     let memory = process.resident_bytes()?;
 
     let (elapsed, end) = (finished.elapsed, finished.end);
-    let tally = Tally::of(finished.clients.into_iter().map(|client| client.into_tally(end)));
+    let tally = Tally::of(load.into_clients().map(|client| client.into_tally(end)));
     let committed = tally.transactions.count();
     let mut outcome = Outcome::default();
     let seconds = elapsed.as_secs_f64();
@@ -63,8 +69,8 @@ pub fn run(daemon: &Daemon, clients: Vec<Transactor>, bound: Duration) -> Result
     outcome.add_highest("most tries of one transaction", Unit::Number, to_f64(tally.most_tries));
     outcome.add_highest("clients without a commit", Unit::Number, to_f64(tally.starved));
     if let Some(spread) = tally.transactions.spread() {
-        outcome.add_time("transaction, median", spread.median);
-        outcome.add_time("transaction, p99", spread.p99);
+        outcome.add_time(MEDIAN, spread.median);
+        outcome.add_time(P99, spread.p99);
         outcome.add_time("transaction, worst", spread.worst);
     }
     if let Some(spread) = tally.commits.spread() {
@@ -76,7 +82,7 @@ pub fn run(daemon: &Daemon, clients: Vec<Transactor>, bound: Duration) -> Result
     }
     if committed > 0 {
         let time = daemon_time.total().div_f64(commits);
-        outcome.add_time("daemon's processor time per commit", time);
+        outcome.add_time(PROCESSOR, time);
         let time = daemon_time.user.div_f64(commits);
         outcome.add_time("the same, outside the kernel", time);
     }

@@ -198,6 +198,29 @@ impl<'a> GuestLoad<'a> {
         Ok(Answered { requests, share, elapsed, waited: self.waited })
     }
 
+    /// Has each guest ask once, and waits for all replies: what happens does not depend on how
+    /// fast anybody is.
+    pub fn turn(&mut self) -> Result<(), Failure> {
+        for player in &mut *self.players {
+            player.ask()?;
+            self.asking.push(player.domid());
+        }
+        self.fire()?;
+        let mut missing = self.players.len();
+        while missing > 0 {
+            let notified = self.host.wait(Some(PATIENCE))?;
+            if notified.is_empty() {
+                return Err(Failure::Stuck { expected: "all replies", patience: PATIENCE });
+            }
+            for &domid in notified {
+                let index = domid.get().wrapping_sub(self.first.get());
+                let Some(player) = self.players.get_mut(usize::from(index)) else { continue };
+                missing = missing.saturating_sub(player.hear()? as usize);
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at the rings whose event channels fired; how many.
     fn serve(&mut self) -> Result<usize, Failure> {
         let notified = self.host.notified()?;

@@ -1,9 +1,11 @@
 //! The load: many clients on sockets of their own, served by one thread.
 //!
-//! Every client waits for a reply before it asks again, as real ones do. With one thread,
-//! no buffers to speak of and one system call each to receive and to send, the load takes
-//! less of the machine than the daemon it is put on, so what is measured is the daemon.
-//! How much the load did take is among the figures.
+//! Most clients wait for a reply before they ask again, as most real ones do; others have
+//! several requests on their way. Such a client reads what there is in one go, and sends as
+//! many requests as were answered in one go. With one thread, no buffers to speak of and one
+//! system call each to receive and to send, the load takes less of the machine than the daemon
+//! it is put on, so what is measured is the daemon. How much the load did take is among the
+//! figures.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -25,23 +27,27 @@ const EVENTS: usize = 256;
 /// Bytes read at a time; replies and events are far smaller.
 const CHUNK: usize = 16384;
 
-/// What a client does. It has a connection and one request on its way, or none.
+/// What a client does. It has a connection, and up to [`depth`](Self::depth) requests on
+/// their way.
 pub trait Client {
     /// Appends the next request to `out`. `false`: there is nothing more to ask.
     fn ask(&mut self, now: Instant, out: &mut Vec<u8>) -> bool;
 
-    /// Takes the reply to what it asked last.
+    /// Takes the reply to the oldest request on its way.
     fn answered(&mut self, reply: Message<'_>, now: Instant) -> Result<(), Failure>;
 
     /// Takes an event of one of its watches.
     fn told(&mut self, _event: Message<'_>, _now: Instant) {}
+
+    /// How many requests it has on their way at a time.
+    fn depth(&self) -> usize {
+        1
+    }
 }
 
 /// What became of a load.
-#[derive(Debug)]
-pub struct Finished<C> {
-    /// The clients, with what they know.
-    pub clients: Vec<C>,
+#[derive(Clone, Copy, Debug)]
+pub struct Finished {
     /// From the first request to the last reply.
     pub elapsed: Duration,
     /// When it was over.
@@ -61,10 +67,12 @@ struct Link<C> {
     out: Vec<u8>,
     /// Whether the kernel was asked to say when the socket takes more.
     held_up: bool,
+    /// Requests that were not answered yet.
+    in_flight: usize,
     client: C,
 }
 
-/// Clients that are connected and have not asked for anything yet.
+/// Clients that are connected, and wait for nothing.
 #[derive(Debug)]
 pub struct Load<C> {
     epoll: OwnedFd,
@@ -81,17 +89,29 @@ impl<C: Client> Load<C> {
             stream.set_nonblocking(true)?;
             epoll::add(&epoll, &stream, data(slot), EventFlags::IN).map_err(io::Error::from)?;
             let (decoder, out) = (Decoder::new(), Vec::new());
-            links.push(Link { slot, stream, decoder, out, held_up: false, client });
+            links.push(Link { slot, stream, decoder, out, held_up: false, in_flight: 0, client });
         }
         Ok(Self { epoll, links })
     }
 
-    /// Lets all of them ask until none has anything more to ask, or time is up.
-    pub fn run(mut self, bound: Duration) -> Result<Finished<C>, Failure> {
+    /// The clients.
+    pub fn clients_mut(&mut self) -> impl Iterator<Item = &mut C> {
+        self.links.iter_mut().map(|link| &mut link.client)
+    }
+
+    /// The clients, with what they know, once their connections are closed.
+    pub fn into_clients(self) -> impl Iterator<Item = C> {
+        self.links.into_iter().map(|link| link.client)
+    }
+
+    /// Lets all of them ask until none has anything more to ask, or time is up. Once that cut
+    /// it short there are requests on their way, and another run is no use.
+    pub fn run(&mut self, bound: Duration) -> Result<Finished, Failure> {
         let begun = Instant::now();
         let mut busy = 0;
         for link in &mut self.links {
-            busy += usize::from(link.ask(&self.epoll, Instant::now())?);
+            link.ask(&self.epoll, Instant::now())?;
+            busy += usize::from(link.is_busy());
         }
         let mut events = Vec::with_capacity(EVENTS);
         let mut chunk = [0; CHUNK];
@@ -111,25 +131,29 @@ impl<C: Client> Load<C> {
                     link.send(&self.epoll)?;
                 }
                 // Whatever else there is to say, reading finds it out.
-                if flags != EventFlags::OUT && !link.serve(&self.epoll, &mut chunk)? {
-                    busy -= 1;
+                if flags != EventFlags::OUT {
+                    let was_busy = link.is_busy();
+                    link.serve(&self.epoll, &mut chunk)?;
+                    busy -= usize::from(was_busy && !link.is_busy());
                 }
             }
         }
         let end = Instant::now();
-        let clients = self.links.into_iter().map(|link| link.client).collect();
-        Ok(Finished { clients, elapsed: end - begun, end, cut_short: busy > 0 })
+        Ok(Finished { elapsed: end - begun, end, cut_short: busy > 0 })
     }
 }
 
 impl<C: Client> Link<C> {
-    /// Takes what has come, and asks again if it was the reply. `false`: there was nothing
-    /// more to ask.
-    fn serve(&mut self, epoll: &OwnedFd, chunk: &mut [u8]) -> Result<bool, Failure> {
+    fn is_busy(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// Takes what has come, and asks again for what was answered.
+    fn serve(&mut self, epoll: &OwnedFd, chunk: &mut [u8]) -> Result<(), Failure> {
         let count = match self.stream.read(chunk) {
             Ok(0) => return Err(Failure::Closed),
             Ok(count) => count,
-            Err(error) if is_for_later(&error) => return Ok(true),
+            Err(error) if is_for_later(&error) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let now = Instant::now();
@@ -140,19 +164,20 @@ impl<C: Client> Link<C> {
                 self.client.told(message, now);
             } else {
                 self.client.answered(message, now)?;
+                self.in_flight = self.in_flight.saturating_sub(1);
                 answered = true;
             }
         }
-        if answered { self.ask(epoll, now) } else { Ok(true) }
+        if answered { self.ask(epoll, now) } else { Ok(()) }
     }
 
-    /// Asks for the next thing; `false` if there is none.
-    fn ask(&mut self, epoll: &OwnedFd, now: Instant) -> Result<bool, Failure> {
-        let more = self.client.ask(now, &mut self.out);
-        if more {
-            self.send(epoll)?;
+    /// Asks for as much as the client may have on its way.
+    fn ask(&mut self, epoll: &OwnedFd, now: Instant) -> Result<(), Failure> {
+        let before = self.in_flight;
+        while self.in_flight < self.client.depth() && self.client.ask(now, &mut self.out) {
+            self.in_flight += 1;
         }
-        Ok(more)
+        if self.in_flight > before { self.send(epoll) } else { Ok(()) }
     }
 
     /// Sends what the socket takes, and has the kernel say when it takes the rest.

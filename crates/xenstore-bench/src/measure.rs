@@ -5,9 +5,11 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// What the kernel counts processor time in (`USER_HZ`): 100 a second on every
 /// architecture Xen runs on.
-const TICKS_PER_SECOND: u32 = 100;
+pub const TICKS_PER_SECOND: u32 = 100;
 
 /// How long each of many things took.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +71,13 @@ fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
+/// Has this program, and the daemons it starts from now on, open as many files as they may:
+/// thousands of clients are thousands of files on either side.
+pub fn raise_open_files() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
 /// A process, as the kernel tells of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
@@ -90,6 +99,13 @@ impl Process {
     pub fn processor_time(self) -> io::Result<ProcessorTime> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         processor_time(&stat).ok_or_else(|| io::Error::other("/proc/PID/stat without times"))
+    }
+
+    /// Processor time it has used, and all its children that are gone.
+    pub fn time_with_children(self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        let times = times(&stat).map(|times| times.into_iter().sum());
+        times.ok_or_else(|| io::Error::other("/proc/PID/stat without times"))
     }
 
     /// Processor time it has used, to the nanosecond: for what takes only milliseconds. Of
@@ -147,15 +163,20 @@ impl ProcessorTime {
     }
 }
 
-/// Fields 14 and 15 of `/proc/PID/stat`, counted after the program's name, which may hold
-/// anything.
 fn processor_time(stat: &str) -> Option<ProcessorTime> {
+    let [user, system, ..] = times(stat)?;
+    Some(ProcessorTime { user, system })
+}
+
+/// Fields 14 to 17 of `/proc/PID/stat`, counted after the program's name, which may hold
+/// anything: its own time outside the kernel and in it, and that of its children.
+fn times(stat: &str) -> Option<[Duration; 4]> {
     let (_, fields) = stat.rsplit_once(") ")?;
-    let mut times = fields.split(' ').skip(11).map(|ticks| {
+    let times = fields.split(' ').skip(11).take(4).map(|ticks| {
         let ticks = ticks.parse().ok()?;
         Some(Duration::from_secs(ticks) / TICKS_PER_SECOND)
     });
-    Some(ProcessorTime { user: times.next()??, system: times.next()?? })
+    times.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -189,9 +210,10 @@ mod tests {
 
     #[test]
     fn a_name_with_blanks_and_brackets_does_not_hide_the_times() {
-        let stat = "12 (a ) b) S 1 1 1 0 -1 0 5 0 0 0 130 70 0 0 20 0 1 0 99 0 0";
+        let stat = "12 (a ) b) S 1 1 1 0 -1 0 5 0 0 0 130 70 100 50 20 0 1 0 99 0 0";
         let time = processor_time(stat).unwrap();
         assert_eq!(time.user, Duration::from_millis(1300));
         assert_eq!(time.total(), Duration::from_secs(2));
+        assert_eq!(times(stat).unwrap().into_iter().sum::<Duration>(), Duration::from_millis(3500));
     }
 }

@@ -7,11 +7,14 @@ use std::io::Write as _;
 
 use xenstore_wire::{MessageType, message};
 
+/// Where a header has its request's id.
+const REQUEST_ID: usize = 4;
+
 /// Where a header has its transaction's id.
 const TRANSACTION_ID: usize = 8;
 
 /// Digits of a value that is new each time.
-const FRESH_DIGITS: usize = 16;
+pub const FRESH_DIGITS: usize = 16;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -100,9 +103,26 @@ impl Script {
 
     /// Reads a node.
     #[must_use]
-    pub fn read(mut self, path: &str) -> Self {
+    pub fn read(self, path: &str) -> Self {
+        self.of_node(MessageType::Read, path)
+    }
+
+    /// Any request that says no more than a node's path.
+    #[must_use]
+    pub fn of_node(mut self, kind: MessageType, path: &str) -> Self {
         let inside = self.inside;
-        self.add(MessageType::Read, inside, &[path.as_bytes(), b"\0"]);
+        self.add(kind, inside, &[path.as_bytes(), b"\0"]);
+        self
+    }
+
+    /// Says how long the payload of the reply to the request added last is. That is the
+    /// request's id then, from which the [echo server](crate::echo) learns it.
+    #[must_use]
+    pub fn replied(mut self, length: u32) -> Self {
+        let id = self.asks.last_mut().and_then(|ask| ask.bytes.get_mut(REQUEST_ID..TRANSACTION_ID));
+        if let Some(id) = id {
+            id.copy_from_slice(&length.to_ne_bytes());
+        }
         self
     }
 
@@ -124,9 +144,20 @@ impl Script {
 
 #[cfg(test)]
 mod tests {
-    use xenstore_wire::Decoder;
+    use xenstore_wire::{Decoder, Header};
 
     use super::*;
+
+    #[test]
+    fn a_request_says_how_long_its_reply_is_and_others_do_not() {
+        let script = Script::new().read("/a").replied(0x0102).read("/b");
+        let ids = [0, 1].map(|index| {
+            let mut bytes = Vec::new();
+            script.get(index).unwrap().encode(0, 0, &mut bytes);
+            Header::decode(&bytes).unwrap().request_id
+        });
+        assert_eq!(ids, [0x0102, 0]);
+    }
 
     #[test]
     fn a_request_has_the_id_and_the_value_of_the_moment() {

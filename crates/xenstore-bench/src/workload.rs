@@ -1,5 +1,7 @@
 //! What a workload is: something to ask of a daemon, and the figures of how it went.
 
+use std::fmt::Debug;
+
 use xenstore_oracle::daemon::Daemon;
 
 use crate::failure::Failure;
@@ -18,7 +20,7 @@ pub struct Run<'a> {
 }
 
 /// A workload.
-pub trait Workload {
+pub trait Workload: Debug {
     /// What it is called on the command line and in tables.
     fn name(&self) -> &'static str;
 
@@ -34,6 +36,18 @@ pub trait Workload {
     /// Whether there are guests on rings: then the daemon runs on a simulated host.
     fn has_guests(&self) -> bool {
         false
+    }
+
+    /// Whether the echo server takes part: then every request says in its id how long the
+    /// reply is (see [`echo`](crate::echo)).
+    fn has_echo(&self) -> bool {
+        false
+    }
+
+    /// Whether others who use the machine meanwhile change what is measured. They do not where
+    /// things are counted.
+    fn is_timed(&self) -> bool {
+        true
     }
 
     /// What rxenstored should reach.

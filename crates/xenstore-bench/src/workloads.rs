@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use crate::workload::Workload;
 
+pub mod ask;
+pub mod calls;
 pub mod commit_cost;
 pub mod conflict;
 pub mod disjoint;
@@ -13,12 +15,32 @@ pub mod guests_death;
 pub mod guests_flood;
 pub mod guests_idle;
 pub mod guests_large;
+pub mod hostile;
+pub mod idle;
+pub mod instructions;
 pub mod paper;
+pub mod sizes;
+pub mod transactions;
 pub mod vm_starts;
+pub mod watches;
+pub mod wide;
 
 /// Every workload, in the order in which they are run.
-pub fn all() -> [&'static dyn Workload; 14] {
+pub fn all() -> [&'static dyn Workload; 27] {
     [
+        &calls::Calls,
+        &instructions::Instructions,
+        &ask::READ,
+        &ask::WRITE,
+        &ask::DIRECTORY,
+        &ask::MKDIR_AND_RM,
+        &ask::READ_IN_TURNS,
+        &sizes::Sizes,
+        &wide::Wide,
+        &transactions::Transactions,
+        &watches::Watches,
+        &idle::Idle,
+        &hostile::Hostile,
         &paper::Paper,
         &vm_starts::VmStarts,
         &conflict::Conflict,

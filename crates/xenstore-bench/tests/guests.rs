@@ -1,27 +1,8 @@
 //! The workloads with guests give figures; what these are is not a test's to judge.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it does not expect")]
+mod common;
 
-use xenstore_bench::target::Target;
-use xenstore_bench::workload::Run;
-use xenstore_bench::workloads;
-
-fn gives_figures(name: &str) {
-    let workload = workloads::all().into_iter().find(|workload| workload.name() == name);
-    let workload = workload.expect("there is such a workload");
-    let target = Target::Rxenstored;
-    let daemon = target.start(workload.has_guests());
-    let outcome = workload.run(&Run { target, daemon: &daemon, quick: true });
-    let outcome = outcome.unwrap_or_else(|error| panic!("{error}: {}", daemon.messages()));
-    assert_eq!(outcome.notes, [""; 0]);
-    for figure in &outcome.figures {
-        assert!(figure.value.is_finite(), "{figure:?}");
-    }
-    for goal in workload.goals() {
-        let found = outcome.figures.iter().any(|figure| figure.name == goal.figure);
-        assert!(found, "no {} in {:?}", goal.figure, outcome.figures);
-    }
-}
+use common::gives_figures;
 
 #[test]
 fn guests_that_all_ask() {

@@ -37,26 +37,43 @@ pub struct Daemon {
 impl Daemon {
     /// Debian's C xenstored. Every domain exists, as with [`Self::rxenstored`].
     pub fn c() -> Self {
-        Self::debian("C xenstored", "c", "xenstored", true)
+        Self::c_under(&[], false)
     }
 
     /// Debian's oxenstored. Every domain exists, as with [`Self::rxenstored`].
     pub fn ocaml() -> Self {
-        Self::debian("oxenstored", "ocaml", "oxenstored", true)
+        Self::ocaml_under(&[], false)
     }
 
     /// Debian's C xenstored on a host of its own where only domain 0 exists: see
     /// [`Self::host_directory`].
     pub fn c_on_host() -> Self {
-        Self::debian("C xenstored", "c", "xenstored", false)
+        Self::c_under(&[], true)
     }
 
     /// Debian's oxenstored on a host of its own where only domain 0 exists.
     pub fn ocaml_on_host() -> Self {
-        Self::debian("oxenstored", "ocaml", "oxenstored", false)
+        Self::ocaml_under(&[], true)
     }
 
-    fn debian(name: &'static str, kind: &str, program: &str, all_domains: bool) -> Self {
+    /// C xenstored, run by another program, such as valgrind, which is given it and its
+    /// arguments as its last ones; on a host of its own, or as [`Self::c`].
+    pub fn c_under(runner: &[&str], on_host: bool) -> Self {
+        Self::debian("C xenstored", "c", "xenstored", runner, !on_host)
+    }
+
+    /// oxenstored, run by another program as [`Self::c_under`] is.
+    pub fn ocaml_under(runner: &[&str], on_host: bool) -> Self {
+        Self::debian("oxenstored", "ocaml", "oxenstored", runner, !on_host)
+    }
+
+    fn debian(
+        name: &'static str,
+        kind: &str,
+        program: &str,
+        runner: &[&str],
+        all_domains: bool,
+    ) -> Self {
         require(&[&format!("{DEBIAN_BIN}/{program}"), "/usr/include/xenctrl.h", "/usr/bin/cc"]);
         let directory = tempfile::tempdir().expect("a directory for a daemon");
         if all_domains {
@@ -64,7 +81,7 @@ impl Daemon {
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsfake/start.sh");
         let mut command = Command::new(script);
-        command.arg(kind).arg(directory.path());
+        command.arg(kind).arg(directory.path()).env("XSFAKE_UNDER", runner.join(" "));
         let socket = directory.path().join("run/socket");
         Self::start(name, command, socket, directory)
     }
@@ -76,20 +93,37 @@ impl Daemon {
 
     /// The same with more arguments.
     pub fn rxenstored_with(arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a directory for a daemon");
-        Self::ours(directory, &[&["--no-domain-init"], arguments].concat())
+        Self::ours(&[], false, arguments)
     }
 
     /// The daemon of this project on a host of its own where only domain 0 exists, with more
     /// arguments.
     pub fn rxenstored_on_host(arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a directory for a daemon");
-        let host = format!("sim:{}", directory.path().join(HOST).display());
-        Self::ours(directory, &[&["--host", &host], arguments].concat())
+        Self::ours(&[], true, arguments)
     }
 
-    fn ours(directory: TempDir, arguments: &[&str]) -> Self {
-        let mut command = Command::new(rxenstored_program());
+    /// The daemon of this project, run by another program as [`Self::c_under`] is.
+    pub fn rxenstored_under(runner: &[&str], on_host: bool) -> Self {
+        Self::ours(runner, on_host, &[])
+    }
+
+    fn ours(runner: &[&str], on_host: bool, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for a daemon");
+        let program = rxenstored_program();
+        let mut command = match runner {
+            [] => Command::new(program),
+            [runner, first @ ..] => {
+                let mut command = Command::new(runner);
+                command.args(first).arg(program);
+                command
+            }
+        };
+        if on_host {
+            let host = format!("sim:{}", directory.path().join(HOST).display());
+            command.args(["--host", &host]);
+        } else {
+            command.arg("--no-domain-init");
+        }
         command
             .args(["--no-fork", "--no-access-log"])
             .args(arguments)
@@ -98,6 +132,15 @@ impl Daemon {
             .args(["--config-file", "/dev/null"]);
         let socket = directory.path().join("socket");
         Self::start("rxenstored", command, socket, directory)
+    }
+
+    /// Any other program: it is given the path of the socket to listen at as its last
+    /// argument.
+    pub fn other(name: &'static str, mut command: Command) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for a daemon");
+        let socket = directory.path().join("socket");
+        command.arg(&socket);
+        Self::start(name, command, socket, directory)
     }
 
     fn start(
@@ -194,21 +237,22 @@ impl Drop for Daemon {
 /// The program to test: the one `RXENSTORED` names, else the one built beside this test
 /// or program.
 pub fn rxenstored_program() -> PathBuf {
-    let program = std::env::var_os("RXENSTORED").map_or_else(
-        || {
-            let own = std::env::current_exe().expect("a program has a file");
-            // A test is target/<profile>/deps/<test>, a program target/<profile>/<program>.
-            let mut profile = own.parent().expect("a file has a directory");
-            if profile.ends_with("deps") {
-                profile = profile.parent().expect("target/<profile>/deps");
-            }
-            profile.join("rxenstored")
-        },
-        PathBuf::from,
-    );
+    let named = std::env::var_os("RXENSTORED").map(PathBuf::from);
+    let program = named.unwrap_or_else(|| program_beside("rxenstored"));
     let missing = "build it with `cargo build -p rxenstored`, or name it in RXENSTORED";
     assert!(program.is_file(), "{} is not there: {missing}", program.display());
     program
+}
+
+/// Where a program of this workspace is if it was built as this test or program was.
+pub fn program_beside(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a program has a file");
+    // A test is target/<profile>/deps/<test>, a program target/<profile>/<program>.
+    let mut profile = own.parent().expect("a file has a directory");
+    if profile.ends_with("deps") {
+        profile = profile.parent().expect("target/<profile>/deps");
+    }
+    profile.join(name)
 }
 
 /// Under `cargo run`, builds rxenstored the way this program was built, so that what

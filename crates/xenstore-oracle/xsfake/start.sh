@@ -3,6 +3,7 @@
 # its socket at DIR/run/socket, its simulated hypervisor at DIR/xsfake (see xsfake.h).
 #
 # Needs root, and the packages xen-utils-4.17, xenstore-utils, libxen-dev and gcc.
+# With XSFAKE_UNDER the daemon is run by that command, such as `valgrind --tool=callgrind`.
 # Each daemon lives in a mount namespace of its own, since oxenstored's paths are
 # compiled in; so both can run at once.
 set -eu
@@ -48,5 +49,6 @@ exec unshare -m --propagation private bash -c '
   mount --bind "$dir/run" /run/xenstored
   mount --bind "$dir/lib" /var/lib/xenstored
   mount --bind "$dir/log" /var/log/xen
-  exec env XENSTORED_RUNDIR=/run/xenstored XSFAKE_DIR="$dir/xsfake" LD_PRELOAD="$lib" "$@"' \
+  exec env XENSTORED_RUNDIR=/run/xenstored XSFAKE_DIR="$dir/xsfake" LD_PRELOAD="$lib" \
+    ${XSFAKE_UNDER:-} "$@"' \
   - "$dir" "$lib" "${cmd[@]}"

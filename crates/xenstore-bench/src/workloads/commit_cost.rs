@@ -10,7 +10,7 @@ use xenstore_wire::MessageType;
 
 use crate::conversation::Conversation;
 use crate::failure::Failure;
-use crate::figure::{Better, Bound, Goal, Outcome, Unit};
+use crate::figure::{Better, Bound, Goal, Name, Outcome, Place, Unit};
 use crate::measure::{Latencies, Process};
 use crate::target::Target;
 use crate::workload::{Run, Workload};
@@ -25,7 +25,7 @@ const QUICK_TRANSACTIONS: u32 = 1_000;
 const NODES: u32 = 5;
 
 /// Nodes of a guest, whatever the size of the store: it grows as a host's does, by guests.
-const NODES_OF_GUEST: u32 = 10;
+pub(super) const NODES_OF_GUEST: u32 = 10;
 
 /// Guests of a directory.
 const FAN_OUT: u32 = 100;
@@ -74,8 +74,9 @@ impl Workload for CommitCost {
             Conversation::connect(run.daemon.socket())?.fill(nodes, b"first")?;
             filled = size;
             let cost = measure(run, size, transactions)?;
-            outcome.add_time(format!("commit request, median, {size} nodes"), cost.commit);
-            outcome.add_time(format!("daemon per transaction, {size} nodes"), cost.processor);
+            let place = Place::new(size, "nodes");
+            outcome.add_time(Name::at("commit request, median", place), cost.commit);
+            outcome.add_time(Name::at("daemon per transaction", place), cost.processor);
             costs.push(cost);
         }
         for (name, of) in [
@@ -96,10 +97,10 @@ impl Workload for CommitCost {
 }
 
 /// The largest store that a daemon is filled with in seconds, rather than minutes.
-fn largest(target: Target) -> u32 {
+pub(super) fn largest(target: Target) -> u32 {
     match target {
         Target::C => 100_000,
-        Target::Rxenstored | Target::Oxenstored => 1_000_000,
+        Target::Rxenstored | Target::Oxenstored | Target::Echo => 1_000_000,
     }
 }
 
@@ -140,13 +141,13 @@ fn measure(run: &Run<'_>, size: u32, transactions: u32) -> Result<Cost, Failure>
 }
 
 /// A guest of a store of this size; another one each time, from all over the store.
-fn guest(index: u32, size: u32) -> u32 {
+pub(super) fn guest(index: u32, size: u32) -> u32 {
     let number = u64::from(index) * STRIDE % u64::from(size / NODES_OF_GUEST);
     u32::try_from(number).unwrap_or(0)
 }
 
 /// The path of a node: as long in every store.
-fn path(guest: u32, node: u32) -> String {
+pub(super) fn path(guest: u32, node: u32) -> String {
     format!("/bench/{:03}/{:02}/{node}", guest / FAN_OUT, guest % FAN_OUT)
 }
 

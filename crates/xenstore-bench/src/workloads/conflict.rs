@@ -39,25 +39,30 @@ impl Workload for Conflict {
     }
 
     fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure> {
-        read_and_write(run, |_client, node| format!("/bench/common/{node}"))
+        read_and_write(run, CLIENTS, time(run), |_client, node| format!("/bench/common/{node}"))
     }
 }
 
 /// Lets all clients read and write five nodes each, over and over, for a fixed time.
 pub fn read_and_write(
     run: &Run<'_>,
+    clients: u32,
+    time: Duration,
     path: impl Fn(u32, u32) -> String,
 ) -> Result<Outcome, Failure> {
     let paths = |client| (0..NODES).map(|node| path(client, node)).collect::<Vec<_>>();
     let mut setup = Conversation::connect(run.daemon.socket())?;
-    setup.fill((0..CLIENTS).flat_map(paths), b"first")?;
+    setup.fill((0..clients).flat_map(paths), b"first")?;
     let client = |number| {
         let paths = paths(number);
         let script = paths.iter().fold(Script::new().start(), |script, path| script.read(path));
         let script = paths.iter().fold(script, |script, path| script.write_new(path));
         Transactor::new(number, script.commit(), None)
     };
-    let time = Duration::from_secs(if run.quick { 1 } else { 5 });
-    let clients = (0..CLIENTS).map(client).collect();
-    Ok(crowd::run(run.daemon, clients, time)?.outcome)
+    Ok(crowd::run(run.daemon, (0..clients).map(client).collect(), time)?.outcome)
+}
+
+/// How long clients do it.
+pub fn time(run: &Run<'_>) -> Duration {
+    Duration::from_secs(if run.quick { 1 } else { 5 })
 }

@@ -2,7 +2,7 @@
 //! What is left is the cost of a transaction, and of merging it with what others committed
 //! meanwhile.
 
-use super::conflict::read_and_write;
+use super::conflict::{CLIENTS, read_and_write, time};
 use crate::crowd::COMMITS;
 use crate::failure::Failure;
 use crate::figure::{Bound, Goal, Outcome};
@@ -26,6 +26,8 @@ impl Workload for Disjoint {
     }
 
     fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure> {
-        read_and_write(run, |client, node| format!("/bench/own/{client}/{node}"))
+        read_and_write(run, CLIENTS, time(run), |client, node| {
+            format!("/bench/own/{client}/{node}")
+        })
     }
 }

@@ -17,6 +17,8 @@ const NODE: &str = "device/vif/0/state";
 /// Requests of a guest that does not wait for each.
 const PIPELINE: u32 = 8;
 
+const READS: Goal = Goal { figure: OPERATIONS, bound: Bound::AtLeast(500_000.0) };
+const WRITES: Goal = Goal { figure: OPERATIONS, bound: Bound::AtLeast(200_000.0) };
 const TWICE: Goal = Goal { figure: OPERATIONS, bound: Bound::TimesBest(2.0) };
 const FAIR: Goal = Goal { figure: SHARE, bound: Bound::AtLeast(80.0) };
 /// One for the reply, and none for having read the request.
@@ -40,7 +42,7 @@ pub const READ: GuestsAsk = GuestsAsk {
     about: "1000 guests, each reads a node of its own and waits for the reply",
     ask: Ask::Read(NODE),
     depth: 1,
-    goals: &[TWICE, FAIR, ONE],
+    goals: &[READS, TWICE, FAIR, ONE],
 };
 
 /// Writes, one at a time.
@@ -49,7 +51,7 @@ pub const WRITE: GuestsAsk = GuestsAsk {
     about: "1000 guests, each writes to a node of its own and waits for the reply",
     ask: Ask::Write(NODE),
     depth: 1,
-    goals: &[TWICE, FAIR, ONE],
+    goals: &[WRITES, TWICE, FAIR, ONE],
 };
 
 /// Reads, several at a time.

@@ -29,6 +29,7 @@ const WATCHES: u32 = 128;
 const REQUESTS: u32 = 1_000;
 const QUICK_REQUESTS: u32 = 100;
 const BOUND: Duration = Duration::from_secs(10);
+const QUICK_BOUND: Duration = Duration::from_secs(1);
 
 /// How long the guest does something else between two requests.
 const THOUGHT: Duration = Duration::from_micros(500);
@@ -61,20 +62,21 @@ impl Workload for GuestsFlood {
     }
 
     fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure> {
-        let requests = if run.quick { QUICK_REQUESTS } else { REQUESTS };
+        let (requests, bound) =
+            if run.quick { (QUICK_REQUESTS, QUICK_BOUND) } else { (REQUESTS, BOUND) };
         let mut world = World::of(run.daemon)?;
         let mut outcome = Outcome::default();
         let nodes = [NODE.to_owned()];
         let good = world.grow(1, &nodes)?.into_iter().next();
         let mut good = Player::new(good.ok_or(Failure::Nothing("a guest"))?, Ask::Read(NODE));
 
-        let alone = measure(&mut world, &mut good, requests)?;
+        let alone = measure(&mut world, &mut good, requests, bound)?;
         alone.tell("alone", &mut outcome);
 
         let elsewhere =
             Host::open(&run.daemon.directory().join("elsewhere"))?.create(Domid::new(1))?;
         let busy = Flood::start(vec![elsewhere], NODE);
-        let beside_busy = measure(&mut world, &mut good, requests)?;
+        let beside_busy = measure(&mut world, &mut good, requests, bound)?;
         beside_busy.tell("beside a busy process", &mut outcome);
         busy.stop();
 
@@ -88,7 +90,7 @@ impl Workload for GuestsFlood {
             }
             let flood = Flood::start(flooders, NODE);
             let begun = Instant::now();
-            let beside = measure(&mut world, &mut good, requests)?;
+            let beside = measure(&mut world, &mut good, requests, bound)?;
             let rate = to_f64(flood.requests()) / begun.elapsed().as_secs_f64();
             beside.tell(name, &mut outcome);
             outcome.add(format!("writes of {number}"), Unit::PerSecond, Better::Neither, rate);
@@ -125,7 +127,12 @@ impl Measured {
 }
 
 /// Lets the guest read and write in turns.
-fn measure(world: &mut World, good: &mut Player, requests: u32) -> Result<Measured, Failure> {
+fn measure(
+    world: &mut World,
+    good: &mut Player,
+    requests: u32,
+    bound: Duration,
+) -> Result<Measured, Failure> {
     let mut latencies = [Latencies::default(), Latencies::default()];
     let begun = Instant::now();
     for _ in 0..requests {
@@ -135,7 +142,7 @@ fn measure(world: &mut World, good: &mut Player, requests: u32) -> Result<Measur
             latencies.note(good.round_trip(&mut world.host)?);
             sleep(THOUGHT);
         }
-        if begun.elapsed() > BOUND {
+        if begun.elapsed() > bound {
             break;
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::figure::{Better, Bound, Goal, Outcome, Unit};
+use crate::figure::{Better, Bound, Goal, Name, Outcome, Place, Unit};
 use crate::guest_load::{Ask, Player};
 use crate::measure::{Latencies, Process};
 use crate::workload::{Run, Workload};
@@ -72,8 +72,9 @@ impl Workload for GuestsIdle {
             }
             world.grow(size, &[NODE.to_owned()])?;
             let cost = measure(run, &mut world, &mut active, requests)?;
-            outcome.add_time(format!("reply, median, {size} guests"), cost.0);
-            outcome.add_time(format!("daemon per operation, {size} guests"), cost.1);
+            let place = Place::new(size.into(), "guests");
+            outcome.add_time(Name::at("reply, median", place), cost.0);
+            outcome.add_time(Name::at("daemon per operation", place), cost.1);
             if size <= GOAL_SIZE {
                 costs.push(cost);
             }

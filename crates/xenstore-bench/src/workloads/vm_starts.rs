@@ -24,6 +24,7 @@ const FIRST: u16 = 1;
 
 /// A daemon that has not managed by then is not going to.
 const BOUND: Duration = Duration::from_secs(10);
+const QUICK_BOUND: Duration = Duration::from_secs(5);
 
 /// The workload.
 #[derive(Debug)]
@@ -45,9 +46,10 @@ impl Workload for VmStarts {
     fn run(&self, run: &Run<'_>) -> Result<Outcome, Failure> {
         let recorded = RecordedStart::load()?;
         let start = |domid: u16| Transactor::new(u32::from(domid), recorded.script(domid), Some(1));
-        crowd::run(run.daemon, vec![start(FIRST)], BOUND)?;
+        let bound = if run.quick { QUICK_BOUND } else { BOUND };
+        crowd::run(run.daemon, vec![start(FIRST)], bound)?;
         let guests = FIRST + 1..=FIRST + GUESTS;
-        let crowd = crowd::run(run.daemon, guests.map(start).collect(), BOUND)?;
+        let crowd = crowd::run(run.daemon, guests.map(start).collect(), bound)?;
 
         let mut outcome = crowd.outcome;
         let rate = crowd::to_f64(crowd.scripts_done as u64) / crowd.elapsed.as_secs_f64();
@@ -59,7 +61,7 @@ impl Workload for VmStarts {
         }
         if crowd.cut_short {
             outcome.notes.push(format!(
-                "stopped after {BOUND:?} with {} of {GUESTS} guests started",
+                "stopped after {bound:?} with {} of {GUESTS} guests started",
                 crowd.scripts_done
             ));
         }
