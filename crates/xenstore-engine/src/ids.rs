@@ -8,6 +8,8 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
+    pub(crate) const FIRST: Self = Self { slot: 0, serial: 0 };
+
     /// A small number, unique among the connections open at the same time: an index
     /// for tables.
     pub fn slot(self) -> usize {
@@ -17,4 +19,12 @@ impl ConnectionId {
 
 /// Names a watch. Later watches have greater ids: ids sort by registration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct WatchId(pub(crate) u64);
+pub struct WatchId {
+    pub(crate) serial: u64,
+    pub(crate) slot: usize,
+}
+
+impl WatchId {
+    pub(crate) const FIRST: Self = Self { serial: 0, slot: 0 };
+    pub(crate) const LAST: Self = Self { serial: u64::MAX, slot: usize::MAX };
+}

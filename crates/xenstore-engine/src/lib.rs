@@ -36,7 +36,7 @@
 //! | `versions` | old versions of the store, kept for open transactions |
 //! | `protection`, `tenure`, `footprint`, `hold` | who waits so that every transaction gets through |
 //! | `acl`, `grant` | who may do what |
-//! | `watch`, `events` | who wants to know, and who is told |
+//! | `watch`, `places`, `events` | who wants to know of what where, and who is told |
 //! | `domains`, `lifecycle` | what is known of domains, their coming and going |
 //! | `estates`, `way` | where the nodes of each domain are, the path during a walk |
 //! | `quota`, `charges`, `accounts` | what a domain may have and has, what things cost |
@@ -70,6 +70,7 @@ mod node;
 mod operation;
 mod outbox;
 mod outside;
+mod places;
 mod protection;
 mod quota;
 mod refusal;

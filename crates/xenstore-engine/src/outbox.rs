@@ -292,7 +292,13 @@ mod tests {
     use super::*;
 
     fn event(path: &str) -> Event<'_> {
-        Event { watch: WatchId(1), path, watched: "/w", token: b"t", counted: false }
+        Event {
+            watch: WatchId { serial: 1, slot: 0 },
+            path,
+            watched: "/w",
+            token: b"t",
+            counted: false,
+        }
     }
 
     fn congested() -> Outbox {

@@ -4,14 +4,14 @@
 //! the watched paths; a change where nobody watches costs the same with no watch
 //! and with a hundred thousand.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 
-use xenstore_tree::{Node, Tree};
+use slab::Slab;
+use xenstore_tree::Node;
 use xenstore_wire::{Domid, Name, Path};
 
 use crate::ids::{ConnectionId, WatchId};
+use crate::places::{PlaceId, Places};
 
 /// A registered watch.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Watch {
 const WATCH_OVERHEAD: usize = 512;
 
 /// Bytes that each name of its path takes in the index, if no other watch shares it.
-const NAME_OVERHEAD: usize = 256;
+const NAME_OVERHEAD: usize = 384;
 
 /// Bytes that a watch is charged for: itself, its place in the index, and the one event that
 /// it may always have waiting.
@@ -52,84 +52,44 @@ pub fn weight(name: &Name, token: &[u8]) -> usize {
     WATCH_OVERHEAD + NAME_OVERHEAD * names + 3 * (name.as_str().len() + token.len())
 }
 
-/// The watches at a place, those of one connection beside each other: whoever may not know
-/// of a change costs one question, however many watches it has there.
-type Ids = BTreeSet<(ConnectionId, WatchId)>;
-
 /// All watches of all connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Watches {
-    registered: HashMap<WatchId, Watch>,
-    /// Which watches are where: the same kind of tree that holds the nodes. Every
-    /// leaf has a watch.
-    paths: Tree<Ids>,
-    specials: Tree<Ids>,
+    registered: Slab<Registered>,
+    places: Places,
     last: u64,
 }
 
-impl Default for Watches {
-    fn default() -> Self {
-        Self {
-            registered: HashMap::new(),
-            paths: Tree::new(Ids::new(), 0),
-            specials: Tree::new(Ids::new(), 0),
-            last: 0,
-        }
-    }
+#[derive(Debug)]
+struct Registered {
+    serial: u64,
+    place: PlaceId,
+    watch: Watch,
 }
 
 impl Watches {
     /// The watch of that id.
     pub fn get(&self, id: WatchId) -> Option<&Watch> {
-        self.registered.get(&id)
+        let Registered { serial, watch, .. } = self.registered.get(id.slot)?;
+        (*serial == id.serial).then_some(watch)
     }
 
     /// Registers a watch.
     pub fn add(&mut self, watch: Watch) -> WatchId {
         self.last += 1;
-        let id = WatchId(self.last);
-        let (name, connection) = (watch.name.clone(), watch.connection);
-        let tree = self.tree_mut(&name);
-        let existing = tree.trace(name.components()).count() - 1;
-        let missing = name.components().count() - existing;
-        // One set for each missing place: this cannot fail.
-        let _ = tree.grow(name.components(), vec![Ids::new(); missing], 0);
-        tree.update(name.components(), 0, |ids| ids.insert((connection, id)));
-        self.registered.insert(id, watch);
+        let slot = self.registered.vacant_entry();
+        let id = WatchId { serial: self.last, slot: slot.key() };
+        let place = self.places.insert(&watch.name, watch.connection, id);
+        slot.insert(Registered { serial: id.serial, place, watch });
         id
     }
 
     /// Removes a watch.
     pub fn remove(&mut self, id: WatchId) -> Option<Watch> {
-        let watch = self.registered.remove(&id)?;
-        let name = watch.name.clone();
-        let tree = self.tree_mut(&name);
-        tree.update(name.components(), 0, |ids| ids.remove(&(watch.connection, id)));
-        // Places nobody needs any more: those below the deepest with another use.
-        let length = name.components().count();
-        let needed = |(depth, place): &(usize, &Node<Ids>)| {
-            !place.value().is_empty() || place.child_count() > usize::from(*depth < length)
-        };
-        let trace = tree.trace(name.components()).enumerate();
-        let keep = trace.filter(needed).last().map_or(0, |(depth, _)| depth);
-        if keep < length {
-            tree.remove(name.components().take(keep + 1), 0);
-        }
+        self.get(id)?;
+        let Registered { place, watch, .. } = self.registered.try_remove(id.slot)?;
+        self.places.remove(place, watch.connection, id);
         Some(watch)
-    }
-
-    fn tree(&self, name: &Name) -> &Tree<Ids> {
-        match name {
-            Name::Node(_) => &self.paths,
-            Name::Special(_) => &self.specials,
-        }
-    }
-
-    fn tree_mut(&mut self, name: &Name) -> &mut Tree<Ids> {
-        match name {
-            Name::Node(_) => &mut self.paths,
-            Name::Special(_) => &mut self.specials,
-        }
     }
 
     /// The watches that a change at `name` concerns, in order of registration: those
@@ -140,13 +100,13 @@ impl Watches {
         mut may: impl FnMut(ConnectionId) -> bool,
     ) -> Vec<WatchId> {
         let mut found = Vec::new();
-        for (level, place) in self.tree(name).trace(name.components()).enumerate() {
+        for (level, place) in self.places.trace(name).enumerate() {
             let reaches = |id: WatchId| {
                 let limit = self.get(id).and_then(|watch| watch.depth);
                 let below = || name.components().count() - level;
                 limit.is_none_or(|limit| below() <= limit as usize)
             };
-            collect(place.value(), &mut may, reaches, &mut found);
+            self.places.collect(place, &mut may, reaches, &mut found);
         }
         found.sort_unstable();
         found
@@ -154,10 +114,10 @@ impl Watches {
 
     /// The watches set on exactly `name`, in order of registration, of connections that `may`
     /// know.
-    pub fn exactly(&self, name: &Name, mut may: impl FnMut(ConnectionId) -> bool) -> Vec<WatchId> {
+    pub fn exactly(&self, name: &Name, may: impl FnMut(ConnectionId) -> bool) -> Vec<WatchId> {
         let mut found = Vec::new();
-        if let Some(place) = self.tree(name).get(name.components()) {
-            collect(place.value(), &mut may, |_| true, &mut found);
+        if let Some(place) = self.places.at(name) {
+            self.places.collect(place, may, |_| true, &mut found);
         }
         found.sort_unstable();
         found
@@ -170,50 +130,35 @@ impl Watches {
     /// many steps as the smaller side has names.
     pub fn below<'t, V>(&self, path: &Path, removed: &'t Node<V>) -> Vec<Below<'t, V>> {
         let mut found = Vec::new();
-        let Some(place) = self.paths.get(path.components()) else {
+        let Some(place) = self.places.at(&Name::Node(path.clone())) else {
             return found;
         };
         // Last child first and parents before children: the reverse is what we want.
         let mut open = vec![(path.clone(), place, removed, removed)];
         while let Some((path, place, parent, node)) = open.pop() {
+            let Some(place) = self.places.get(place) else {
+                continue;
+            };
             // As many steps as the smaller of the two directories has names.
-            let mut children: Vec<_> = if place.child_count() <= node.child_count() {
-                let places = place.children();
-                places.filter_map(|below| Some((below, node.child(below.name())?))).collect()
+            let mut children: Vec<_> = if place.below.len() <= node.child_count() {
+                let places = place.below.iter();
+                places.filter_map(|(name, &below)| Some((below, node.child(name)?))).collect()
             } else {
                 let nodes = node.children();
-                nodes.filter_map(|child| Some((place.child(child.name())?, child))).collect()
+                nodes.filter_map(|child| Some((*place.below.get(child.name())?, child))).collect()
             };
             children.sort_unstable_by_key(|(_, child)| child.born());
             open.extend(
                 children
                     .iter()
-                    .map(|&(below, child)| (path.child(below.name()), below, node, child)),
+                    .map(|&(below, child)| (path.child(child.name()), below, node, child)),
             );
-            if !place.value().is_empty() && !std::ptr::eq(node, removed) {
+            if place.watches > 0 && !std::ptr::eq(node, removed) {
                 found.push(Below { name: Name::Node(path), parent, node });
             }
         }
         found.reverse();
         found
-    }
-}
-
-/// Appends those of `ids` that reach, of connections that may know; each is asked about once.
-fn collect(
-    ids: &Ids,
-    may: &mut impl FnMut(ConnectionId) -> bool,
-    reaches: impl Fn(WatchId) -> bool,
-    found: &mut Vec<WatchId>,
-) {
-    let mut next = ids.first().copied();
-    while let Some((connection, _)) = next {
-        let last = (connection, WatchId(u64::MAX));
-        if may(connection) {
-            let its = ids.range((connection, WatchId(0))..=last).map(|&(_, id)| id);
-            found.extend(its.filter(|&id| reaches(id)));
-        }
-        next = ids.range((Bound::Excluded(last), Bound::Unbounded)).next().copied();
     }
 }
 
@@ -297,21 +242,20 @@ mod tests {
         let mut watches = Watches::default();
         let texts = ["/a/b/c", "/a/b", "/a/b/d/e", "/", "@x", "@x/y", "/a/b/c"];
         let ids = texts.map(|text| watches.add(watch(text, None)));
+        let mut left = vec![];
         for id in ids {
             assert!(watches.remove(id).is_some());
             assert!(watches.remove(id).is_none());
-            for tree in [&watches.paths, &watches.specials] {
-                let bare = |node: &Node<Ids>| node.value().is_empty() && !node.has_children();
-                assert!(!tree.root().descendants().any(|(_, node)| bare(node)));
-            }
+            left.push(watches.places.count());
         }
+        // /a, /a/b, /a/b/c, /a/b/d, /a/b/d/e, @x, @x/y, while somebody needs them.
+        assert_eq!(left, [7, 7, 5, 5, 5, 3, 0]);
         assert!(watches.registered.is_empty());
-        assert!(!watches.paths.root().has_children() && watches.paths.root().value().is_empty());
     }
 
     #[test]
     fn a_removed_subtree_finds_the_watches_on_its_nodes_from_the_bottom_up() {
-        let mut tree = Tree::new((), 0);
+        let mut tree = xenstore_tree::Tree::new((), 0);
         for (generation, text) in
             (1..).zip(["/top", "/top/z", "/top/z/deep", "/top/a", "/top/unwatched"])
         {
