@@ -43,9 +43,11 @@ is() {
     [ "$("$@")" = "$value" ]
 }
 
-# presence PATH: there, gone, or unknown. Not to be able to look is no absence.
+# presence PATH: there, gone, or unknown. Not to be able to look is no absence, and what has no
+# name, because it could not be found out, is not gone.
 presence() {
     local names
+    [ -n "${1##*/}" ] || { echo unknown; return; }
     names=$(timeout 10 xenstore-list "${1%/*}") || { echo unknown; return; }
     if echo "$names" | grep -qx "${1##*/}"; then echo there; else echo gone; fi
 }
@@ -190,15 +192,16 @@ configure() {
 
 home() { echo "/local/domain/$(xl domid "$1")"; }
 
-# said_hello GUEST: it came up, found its way in the store, and was denied the rest
+# said_hello GUEST [TIMES]: it came up, found its way in the store, and was denied the rest. What
+# it said before it was started anew stays on its console: TIMES (1) counts all of its starts.
 said_hello() {
-    local id=$(xl domid "$1") log=/var/log/xen/console/guest-$1.log
+    local id=$(xl domid "$1") times=${2:-1} log=/var/log/xen/console/guest-$1.log
     wait_for "$1 wrote to the store" 180 is "from-$id" \
         xenstore-read "/local/domain/$id/data/hello"
-    wait_for "$1 may not read what is domain 0's" 30 \
-        grep -q "may not read: \(EACCES\|xenstore-read: couldn't read\)" "$log"
-    wait_for "$1 may not write what is domain 0's" 30 \
-        grep -q "may not write: \(EACCES\|xenstore-write: could not write\)" "$log"
+    wait_for "$1 may not read what is domain 0's" 30 is "$times" \
+        grep -c "may not read: \(EACCES\|xenstore-read: couldn't read\)" "$log"
+    wait_for "$1 may not write what is domain 0's" 30 is "$times" \
+        grep -c "may not write: \(EACCES\|xenstore-write: could not write\)" "$log"
 }
 
 # answers GUEST TEXT: a watch of the guest fires, and its answer is heard here
@@ -211,7 +214,8 @@ answers() {
 # Whether the toolstack knows of a domain no more.
 away() {
     local list
-    list=$(timeout 20 xl list) && ! echo "$list" | awk -v id="$1" '$2 == id' | grep -q .
+    [ -n "$1" ] && list=$(timeout 20 xl list) &&
+        ! echo "$list" | awk -v id="$1" '$2 == id' | grep -q .
 }
 
 # ended GUEST ID SECONDS: the toolstack has taken the domain away, and all that it had

@@ -44,7 +44,7 @@ xl reboot returns
 wait_for "it is back as another domain" 60 \
     sh -c "xl domid returns && [ \$(xl domid returns) != $id ]"
 ended "its predecessor" "$id" 10
-said_hello returns
+said_hello returns 2
 answers returns back
 
 # The kernel of a Linux guest has its own way through the store.

@@ -111,13 +111,15 @@ impl Hearing<'_> {
         batch.events.iter().cloned().partition(went)
     }
 
-    /// Whether the client went before it was sent all of a batch, its last one.
+    /// Whether the client went before it was sent all of a batch, its last one: some of it was
+    /// sent, and the next that it did was to go.
     fn is_cut_off(&self, recorded: &[(usize, Event)], batch: &Batch) -> bool {
-        let went = |deed: &Deed| deed.who == self.who && deed.what == What::Disconnect;
-        let begun = recorded.first().is_none_or(|(line, _)| *line >= batch.line);
+        let begun = recorded.first().is_some_and(|(line, _)| *line >= batch.line);
         let same = recorded.len() < batch.events.len()
             && recorded.iter().map(|(_, event)| event).eq(batch.events.iter().take(recorded.len()));
-        begun && same && self.log.deeds.iter().any(|deed| went(deed) && deed.line > batch.line)
+        let mut after = self.log.deeds.iter().filter(|deed| deed.line > batch.line);
+        let next = after.find(|deed| deed.who == self.who);
+        begun && same && next.is_some_and(|deed| deed.what == What::Disconnect)
     }
 
     /// How often a commit changed what an event tells of, or removed it with something above.
@@ -185,7 +187,12 @@ impl HostTally {
                 self.removal(left.split_at(length).0, batch);
                 length
             } else if index + 1 == batches.len() && hearing.is_cut_off(left, batch) {
+                let unsent = batch.events.len() - left.len();
                 self.equal_events += left.len();
+                self.events += unsent;
+                for _ in 0..unsent {
+                    self.explain(HostRule::CutOff, batch.line);
+                }
                 left.len()
             } else {
                 let Batch { line, events } = batch;

@@ -166,10 +166,11 @@ A1 w event   @releaseDomain t
     assert!(spoilt(|events| events.truncate(1)));
 }
 
-/// What was on its way to a client when it went has no lines.
+/// What was on its way to a client when it went has no lines. Any last events of who went later
+/// were once taken for such, and none of them counted.
 #[test]
 fn only_who_goes_is_not_told_the_rest() {
-    let lines = |end: &str| {
+    let lines = |rest: &str| {
         let lines = "\
 A2 newconn
 A1 newconn
@@ -182,14 +183,21 @@ A2.1 write     /a 1
 A2.1 write     /b 1
 A2.1 t end
 A2.1 commit
-A1 w event   /a t
 ";
-        host(&format!("{lines}{end}"))
+        host(&format!("{lines}{rest}"))
     };
-    let (log, relived) = lines("A1 endconn\n");
-    assert_eq!(judge(&log, &relived).wrong, [""; 0]);
-    let (log, relived) = lines("");
+    let (log, relived) = lines("A1 w event   /a t\nA1 endconn\n");
+    assert_eq!(explained(&log, &relived, HostRule::CutOff), [10]);
+    let tally = judge(&log, &relived);
+    assert_eq!((tally.events, tally.equal_events), (4, 3));
+    let (log, relived) = lines("A1 w event   /a t\n");
     assert_eq!(judge(&log, &relived).wrong.len(), 2);
+    // It still asked something, and so heard what came before.
+    let (log, relived) = lines("A1 w event   /a t\nA1 getdomain 1\nA1 endconn\n");
+    assert_eq!(judge(&log, &relived).wrong.len(), 2);
+    // It was not sent anything of it.
+    let (log, relived) = lines("A1 endconn\n");
+    assert_eq!(judge(&log, &relived).wrong.len(), 1);
 }
 
 fn recorded(paths: &[&str]) -> Vec<(usize, Event)> {

@@ -49,6 +49,14 @@ rules! {
         ours: "as C",
         reason: "Something changed there, and who watches it has to let go of it.",
     }
+    CutOff {
+        title: "Who goes is not told the rest",
+        c: "what waits for a client when it goes is dropped",
+        ocaml: "as C",
+        ours: "as C",
+        reason: "The log shows a client go while events were on their way to it. Lived through \
+                 again, nobody goes before all is said.",
+    }
     NodeSize {
         title: "The names of its children count for a node's size",
         c: "2,048 bytes for value, permissions and names together, else ENOSPC",
