@@ -11,11 +11,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use xenstore_tree::{Node, Subtree};
-use xenstore_wire::{Domid, Path};
+use xenstore_wire::{Domid, Path, PathError};
 
 use crate::acl::Acl;
 use crate::node::NodeData;
-use crate::way::Way;
 
 /// For each domain the places where what concerns it begins.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -82,7 +81,6 @@ impl Estates {
         comes: bool,
     ) -> usize {
         let mut work = self.set(place, &subtree.value().acl, above, comes);
-        let mut way = Way::from(place);
         let mut parents = vec![subtree];
         for (depth, node) in subtree.descendants() {
             parents.truncate(depth);
@@ -90,13 +88,13 @@ impl Estates {
                 break;
             };
             parents.push(node);
-            let path = way.go(depth, node.name());
             work += 1;
             let (acl, above) = (&node.value().acl, &parent.value().acl);
-            // Most lists are inherited: only for the others a path is made.
+            // Most lists are inherited: only for the others a path is made, which halves what a
+            // walk costs.
             if !above.is_shared_with(acl)
                 && acl.adds_to(above)
-                && let Ok(place) = Path::absolute(path)
+                && let Ok(place) = path_of(place, &parents)
             {
                 work += self.set(&place, acl, Some(above), comes);
             }
@@ -162,4 +160,15 @@ impl Estates {
             }
         }
     }
+}
+
+/// The path of the last of `nodes`, of which the first is at `place` and each of the others right
+/// below the one before.
+fn path_of(place: &Path, nodes: &[&Node<NodeData>]) -> Result<Path, PathError> {
+    let mut text = if place.is_root() { String::new() } else { place.as_str().to_owned() };
+    for node in nodes.iter().skip(1) {
+        text.push('/');
+        text.push_str(node.name());
+    }
+    Path::absolute(&text)
 }
