@@ -170,40 +170,38 @@ impl Store {
         value: &Value,
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
-        match place(&self.nodes, path.components()) {
-            Place::Found(node) => {
-                let NodeData { acl, value: old } = node.value();
-                permit(acl, &cx.caller, Right::Write)?;
-                check_size(node, acl.count(), value.len(), 0, cx)?;
-                // Not by `set_value`: here it is known what stays the same.
-                let bytes = signed(value.len()) - signed(old.len());
-                check_memory(acl.owner(), bytes, cx)?;
-                cx.ledger.note(acl.owner(), Charge { nodes: 0, bytes });
-                let generation = cx.clock.tick();
-                self.nodes
-                    .update_known(path.components(), generation, |data| data.value = value.clone());
-            }
-            Place::Missing { .. } => {
-                self.create(path, value, cx)?;
-                return Ok((Reply::Done, Effect::Created));
-            }
+        let generation = cx.clock.tick();
+        let set = |data: &mut NodeData| data.value = value.clone();
+        match self.nodes.update_if(
+            path.components(),
+            generation,
+            |node| charge_write(node, value, cx),
+            set,
+        ) {
+            Some(written) => written.map(|()| (Reply::Done, Effect::Written)),
+            None => self.create(path, value, cx),
         }
-        Ok((Reply::Done, Effect::Written))
     }
 
     fn mkdir(&mut self, path: &Path, cx: &mut Context<'_>) -> Outcome<(Reply, Effect)> {
-        if let Place::Found(node) = place(&self.nodes, path.components()) {
-            permit(&node.value().acl, &cx.caller, Right::Write)?;
-            return Ok((Reply::Done, Effect::Nothing));
+        match place(&self.nodes, path.components()) {
+            Place::Found(node) => {
+                permit(&node.value().acl, &cx.caller, Right::Write)?;
+                Ok((Reply::Done, Effect::Nothing))
+            }
+            Place::Missing { .. } => self.create(path, &Value::EMPTY, cx),
         }
-        self.create(path, &Value::EMPTY, cx)?;
-        Ok((Reply::Done, Effect::Created))
     }
 
     /// Creates a node that is missing, with all its missing ancestors. Everything is
     /// checked before anything is made: a refused creation leaves nothing (XSA-414,
     /// XSA-415).
-    fn create(&mut self, path: &Path, value: &Value, cx: &mut Context<'_>) -> Outcome<()> {
+    fn create(
+        &mut self,
+        path: &Path,
+        value: &Value,
+        cx: &mut Context<'_>,
+    ) -> Outcome<(Reply, Effect)> {
         let Place::Missing { nearest, rest } = place(&self.nodes, path.components()) else {
             return Err(Errno::Exist.into());
         };
@@ -240,7 +238,7 @@ impl Store {
         }
         // Just found missing, and one value for each: this cannot fail.
         let _ = self.nodes.grow(path.components(), made, cx.clock.tick());
-        Ok(())
+        Ok((Reply::Done, Effect::Created))
     }
 
     fn rm(&mut self, path: &Path, cx: &mut Context<'_>) -> Outcome<(Reply, Effect)> {
@@ -394,7 +392,7 @@ impl Store {
             let NodeData { acl, value } = data;
             ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
         };
-        tree.update_known(name.components(), clock.tick(), |data| {
+        tree.update(name.components(), clock.tick(), |data| {
             book(data, |charge| -charge);
             change(data);
             book(data, |charge| charge);
@@ -487,6 +485,18 @@ fn place<'t, 'p>(tree: &'t Tree<NodeData>, mut path: Components<'p>) -> Place<'t
             None => return Place::Missing { nearest, rest },
         }
     }
+}
+
+/// Whether a node may get this value. Its owner is charged for it.
+fn charge_write(node: &Node<NodeData>, value: &Value, cx: &mut Context<'_>) -> Outcome<()> {
+    let NodeData { acl, value: old } = node.value();
+    permit(acl, &cx.caller, Right::Write)?;
+    check_size(node, acl.count(), value.len(), 0, cx)?;
+    // Not by `set_value`: here it is known what stays the same.
+    let bytes = signed(value.len()) - signed(old.len());
+    check_memory(acl.owner(), bytes, cx)?;
+    cx.ledger.note(acl.owner(), Charge { nodes: 0, bytes });
+    Ok(())
 }
 
 /// The node there, if the caller has the right. Who could not have read the nearest

@@ -22,7 +22,7 @@ use std::cmp::Ordering;
 
 use triomphe::Arc;
 
-use crate::node::Node;
+use crate::node::{Node, NotOwn};
 
 pub(crate) use differences::{Difference, Differences, Step};
 pub(crate) use iter::Iter;
@@ -96,6 +96,23 @@ impl<V> Directory<V> {
     /// What is to be changed in this directory to get `newer`.
     pub(crate) fn differences<'t>(&'t self, newer: &'t Self) -> Differences<'t, V> {
         Differences::new(self.0.as_ref(), newer.0.as_ref())
+    }
+
+    /// The place of the node called `name`, if no other directory shares it.
+    pub(crate) fn get_own(&mut self, name: &str) -> Result<&mut Arc<Node<V>>, NotOwn> {
+        let mut chunk = self.0.as_mut().ok_or(NotOwn::Missing)?;
+        loop {
+            match Arc::get_mut(chunk).ok_or(NotOwn::Shared)? {
+                Chunk::Leaf(nodes) => {
+                    let at = find(nodes, name).map_err(|_| NotOwn::Missing)?;
+                    return nodes.get_mut(at).ok_or(NotOwn::Missing);
+                }
+                Chunk::Branch { chunks, .. } => {
+                    let at = choose(chunks, name);
+                    chunk = &mut chunks.get_mut(at).ok_or(NotOwn::Missing)?.chunk;
+                }
+            }
+        }
     }
 
     /// The place of the node called `name`, not shared with other directories.

@@ -123,6 +123,11 @@ impl<V> Node<V> {
         &self.children
     }
 
+    /// The child `name`, if no other tree sees it.
+    pub(crate) fn own_child(&mut self, name: &str) -> Result<&mut Self, NotOwn> {
+        Arc::get_mut(self.children.get_own(name)?).ok_or(NotOwn::Shared)
+    }
+
     /// Takes the children away from a node that is about to be dropped.
     pub(crate) fn take_directory(&mut self) -> Directory<V> {
         mem::take(&mut self.children)
@@ -180,6 +185,15 @@ impl<V: fmt::Debug> fmt::Debug for Node<V> {
             .field("child_count", &self.child_count())
             .finish_non_exhaustive()
     }
+}
+
+/// Why a tree cannot change a node in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotOwn {
+    /// It is not there.
+    Missing,
+    /// Others see it, or would if it were there.
+    Shared,
 }
 
 /// Whether two references are to one and the same node, hence to the same value

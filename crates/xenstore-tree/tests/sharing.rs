@@ -116,6 +116,57 @@ fn an_update_stamps_the_node_alone() {
     assert_eq!(tree.get(["a", "b"]).unwrap().born(), 2);
 }
 
+/// What is refused copies nothing, whether or not others share the way.
+#[test]
+fn a_refused_update_changes_nothing() {
+    let mut tree = sample();
+    for shared in [false, true] {
+        let snapshot = shared.then(|| tree.clone());
+        let before = address(&tree, ["a", "b"]);
+        let refused = tree.update_if(
+            ["a", "b"],
+            5,
+            |node| Err::<(), _>(*node.value()),
+            |_| panic!("it was refused"),
+        );
+        assert_eq!(refused, Some(Err(0)));
+        assert_eq!(tree.update_if(["a", "x"], 5, |_| Ok::<_, ()>(()), |value| *value = 1), None);
+        assert_eq!((address(&tree, ["a", "b"]), generations(&tree)), (before, vec![1, 4, 3, 3]));
+        assert!(snapshot.is_none_or(|snapshot| tree.same(&snapshot)));
+    }
+    assert_eq!(
+        tree.update_if(["a", "b"], 5, |_| Ok::<_, ()>(()), |value| *value = 1),
+        Some(Ok(()))
+    );
+    assert_eq!(generations(&tree), [1, 4, 5, 3]);
+}
+
+/// Others may share any part of the way: the root, a node, or of a directory the chunk alone.
+#[test]
+fn a_change_is_seen_by_nobody_else() {
+    let path = ["a", "b", "c"];
+    for shared in 0..=path.len() {
+        let mut tree = sample();
+        let part = tree.subtree(path[..shared].iter().copied()).unwrap();
+        tree.update(path, 5, |value| *value = 1).unwrap();
+        let below = path[shared..].iter().copied();
+        assert_eq!(*Tree::from(part).get(below).unwrap().value(), 0, "{shared}");
+        assert_eq!(*tree.get(path).unwrap().value(), 1);
+    }
+    let mut tree = Tree::new(0, 0);
+    for (generation, name) in (1..).zip('a'..='z') {
+        tree.insert([], &name.to_string(), 0, generation).unwrap();
+    }
+    let snapshot = tree.clone();
+    // The root is copied now, and the chunk its children are in.
+    tree.insert(["a"], "below", 0, 100).unwrap();
+    for name in 'a'..='z' {
+        tree.update([name.to_string().as_str()], 101, |value| *value = 1).unwrap();
+    }
+    assert!(snapshot.root().descendants().all(|(_, node)| *node.value() == 0));
+    assert!(tree.root().children().all(|node| *node.value() == 1));
+}
+
 #[test]
 fn insertion_and_removal_stamp_the_parent_alone() {
     let mut tree = sample();
