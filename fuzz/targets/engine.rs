@@ -412,7 +412,7 @@ impl World {
     }
 
     fn check(&mut self) {
-        for id in self.engine.take_outgoing() {
+        while let Some(id) = self.engine.next_outgoing() {
             // Whoever has something to send is somebody we know, or is gone.
             let known = self.clients.iter().any(|(client, _)| *client == id);
             assert!(known || self.engine.output(id).is_empty());
