@@ -250,7 +250,10 @@ impl Engine {
             self.domains.charge(domid, Quota::Transactions, -signed(transactions.len()));
             self.domains.charge(domid, Quota::Memory, -signed(bytes));
         }
-        for watch in watches.into_values() {
+        // In the order in which they came, hence in memory: half of the time, if it is 10,000.
+        let mut in_order: Vec<_> = watches.values().copied().collect();
+        in_order.sort_unstable();
+        for watch in in_order {
             self.watches.remove(watch);
         }
         for (number, transaction) in transactions {
