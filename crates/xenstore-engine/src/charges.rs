@@ -105,25 +105,32 @@ pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Ch
 }
 
 /// Notes what each node of a subtree at `path` costs its owner; `sign` says whether it
-/// comes or goes.
+/// comes or goes. Returns whether none concerns anybody whom its parent does not, which is
+/// found on the way.
 pub fn charge_all(
     subtree: &Subtree<NodeData>,
     path: &Path,
     ledger: &mut Ledger,
     sign: fn(Charge) -> Charge,
-) {
+) -> bool {
     let mut charge = |node: &Node<NodeData>, length: usize| {
         let NodeData { acl, value } = node.value();
         ledger.note(acl.owner(), sign(charge_of(acl, value, length, node.name())));
     };
-    let mut lengths = vec![path.as_str().len()];
+    let mut way = vec![(path.as_str().len(), &subtree.value().acl)];
+    let mut alike = true;
     charge(subtree, path.as_str().len());
     for (depth, node) in subtree.descendants() {
-        lengths.truncate(depth);
-        let length = lengths.last().copied().unwrap_or(0) + 1 + node.name().len();
-        lengths.push(length);
+        way.truncate(depth);
+        let Some(&(above, parent)) = way.last() else {
+            break;
+        };
+        let (length, acl) = (above + 1 + node.name().len(), &node.value().acl);
+        way.push((length, acl));
         charge(node, length);
+        alike = alike && (acl.is_shared_with(parent) || !acl.adds_to(parent));
     }
+    alike
 }
 
 /// Sizes are bounded by messages of 4096 bytes and by memory: they fit.

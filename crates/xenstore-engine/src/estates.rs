@@ -29,8 +29,10 @@ pub struct Estates {
 pub enum Change {
     /// A subtree comes to a place, or goes, below a node with this list.
     Subtree { place: Path, subtree: Subtree<NodeData>, above: Option<Acl>, comes: bool },
-    /// New nodes with this list come to a place and below it.
-    Made { place: Path, acl: Acl, above: Acl },
+    /// The same, with this list at its top, if no node of it concerns anybody whom its parent
+    /// does not. Then it need not be walked through a second time: a tenth of what it costs to
+    /// remove 20,000 nodes.
+    Alike { place: Path, acl: Acl, above: Option<Acl>, comes: bool },
     /// A node, here with its children as it was, gets another list.
     Relisted { place: Path, node: Subtree<NodeData>, above: Option<Acl>, acl: Acl },
 }
@@ -51,7 +53,9 @@ impl Estates {
     /// places moved.
     pub fn apply(&mut self, change: &Change) -> usize {
         match change {
-            Change::Made { place, acl, above } => self.set(place, acl, Some(above), true),
+            Change::Alike { place, acl, above, comes } => {
+                self.set(place, acl, above.as_ref(), *comes)
+            }
             Change::Subtree { place, subtree, above, comes } => {
                 self.apply_subtree(place, subtree, above.as_ref(), *comes)
             }

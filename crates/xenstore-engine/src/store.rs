@@ -233,8 +233,8 @@ impl Store {
         let above = &nearest.value().acl;
         if acl.adds_to(above) {
             let depth = path.components().count() + 1 - names.len();
-            let (place, above) = (path.prefix(depth), above.clone());
-            cx.ledger.note_change(Change::Made { place, acl: acl.clone(), above });
+            let (place, acl, above) = (path.prefix(depth), acl.clone(), Some(above.clone()));
+            cx.ledger.note_change(Change::Alike { place, acl, above, comes: true });
         }
         // Just found missing, and one value for each: this cannot fail.
         let _ = self.nodes.grow(path.components(), made, cx.clock.tick());
@@ -272,14 +272,24 @@ impl Store {
         clock: &mut Clock,
     ) -> Option<Subtree<NodeData>> {
         let removed = self.nodes.remove(path.components(), clock.tick())?;
-        charge_all(&removed, path, ledger, |charge| -charge);
-        ledger.note_change(self.subtree_change(path, &removed, false));
+        let alike = charge_all(&removed, path, ledger, |charge| -charge);
+        ledger.note_change(self.subtree_change(path, &removed, alike, false));
         Some(removed)
     }
 
-    /// A subtree comes to a path, or goes.
-    fn subtree_change(&self, path: &Path, subtree: &Subtree<NodeData>, comes: bool) -> Change {
+    /// A subtree comes to a path, or goes; `alike` is whether it is known that none of its nodes
+    /// concerns anybody whom its parent does not.
+    fn subtree_change(
+        &self,
+        path: &Path,
+        subtree: &Subtree<NodeData>,
+        alike: bool,
+        comes: bool,
+    ) -> Change {
         let (place, above) = (path.clone(), self.acl_above(path).cloned());
+        if alike {
+            return Change::Alike { place, acl: subtree.value().acl.clone(), above, comes };
+        }
         Change::Subtree { place, subtree: subtree.clone(), above, comes }
     }
 
@@ -405,8 +415,8 @@ impl Store {
         let Some(subtree) = from.nodes.subtree(path.components()) else {
             return;
         };
-        charge_all(&subtree, path, ledger, |charge| charge);
-        ledger.note_change(self.subtree_change(path, &subtree, true));
+        let alike = charge_all(&subtree, path, ledger, |charge| charge);
+        ledger.note_change(self.subtree_change(path, &subtree, alike, true));
         let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
     }
 
@@ -425,7 +435,7 @@ impl Store {
     pub fn recount(&self) -> Ledger {
         let mut ledger = Ledger::default();
         if let Some(all) = self.nodes.subtree([]) {
-            ledger.note_change(self.subtree_change(&Path::root(), &all, true));
+            ledger.note_change(self.subtree_change(&Path::root(), &all, false, true));
         }
         for (tree, prefix) in [(&self.nodes, "/"), (&self.specials, "")] {
             let mut walk = tree.root().top_down().under(prefix);
