@@ -11,6 +11,7 @@ pub mod conflict;
 pub mod disjoint;
 pub mod guests_ask;
 pub mod guests_asleep;
+pub mod guests_crowd;
 pub mod guests_death;
 pub mod guests_flood;
 pub mod guests_idle;
@@ -19,6 +20,7 @@ pub mod hostile;
 pub mod idle;
 pub mod instructions;
 pub mod paper;
+pub mod paper_guests;
 pub mod sizes;
 pub mod transactions;
 pub mod vm_starts;
@@ -26,7 +28,7 @@ pub mod watches;
 pub mod wide;
 
 /// Every workload, in the order in which they are run.
-pub fn all() -> [&'static dyn Workload; 27] {
+pub fn all() -> [&'static dyn Workload; 29] {
     [
         &calls::Calls,
         &instructions::Instructions,
@@ -42,6 +44,7 @@ pub fn all() -> [&'static dyn Workload; 27] {
         &idle::Idle,
         &hostile::Hostile,
         &paper::Paper,
+        &paper_guests::PaperGuests,
         &vm_starts::VmStarts,
         &conflict::Conflict,
         &disjoint::Disjoint,
@@ -50,6 +53,7 @@ pub fn all() -> [&'static dyn Workload; 27] {
         &guests_ask::WRITE,
         &guests_ask::READ_MANY,
         &guests_ask::WRITE_MANY,
+        &guests_crowd::GuestsCrowd,
         &guests_idle::GuestsIdle,
         &guests_large::GuestsLarge,
         &guests_death::GuestsDeath,

@@ -12,7 +12,7 @@ use crate::measure::{Latencies, Process};
 use crate::workload::{Run, Workload};
 use crate::world::World;
 
-const SIZES: [u16; 4] = [10, 100, 1_000, 10_000];
+const SIZES: [u16; 5] = [1, 10, 100, 1_000, 10_000];
 const QUICK_SIZES: [u16; 2] = [10, 1_000];
 
 /// Up to here it is a goal that the latency does not grow.
