@@ -121,9 +121,6 @@ impl Rings {
             }
         }
         if !self.masked.is_empty() {
-            // One that was unbound meanwhile is nobody's.
-            let news = self.machine.news();
-            self.masked.retain(|port| *port == news || self.ports.contains_key(port));
             let unmasked = self.machine.unmask(&self.masked);
             // What cannot be unmasked now is tried again the next time.
             if unmasked.is_ok() {
@@ -341,6 +338,7 @@ impl Hypervisor for Rings {
         };
         if let Some(old) = ring.port.take() {
             self.ports.remove(&old);
+            self.masked.retain(|&port| port != old);
             self.machine.unbind(old);
         }
         let bound = self.machine.bind(domid, port);
@@ -360,6 +358,7 @@ impl Hypervisor for Rings {
             && let Some(port) = ring.port
         {
             self.ports.remove(&port);
+            self.masked.retain(|&masked| masked != port);
             self.machine.unbind(port);
         }
     }

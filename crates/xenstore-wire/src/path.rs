@@ -42,6 +42,16 @@ pub enum PathError {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path(Arc<str>);
 
+/// What the paths of all nodes of domains begin with.
+const HOMES: &str = "/local/domain/";
+
+fn push_decimal(text: &mut String, number: u16) {
+    if number >= 10 {
+        push_decimal(text, number / 10);
+    }
+    text.extend(char::from_digit(u32::from(number % 10), 10));
+}
+
 impl Path {
     /// The path of the root.
     pub fn root() -> Self {
@@ -59,7 +69,7 @@ impl Path {
             }
             _ => {
                 within(text, RELATIVE_PATH_MAX)?;
-                Ok(Self(format!("/local/domain/{home}/{text}").into()))
+                Ok(Self::below_home(home, text))
             }
         }
     }
@@ -70,6 +80,16 @@ impl Path {
             Some(_) => Self::parse(text.as_bytes(), Domid::DOM0),
             None => Err(PathError::EmptyComponent),
         }
+    }
+
+    /// Guests spell most paths so; with `format!` a READ of theirs took a tenth more instructions.
+    fn below_home(home: Domid, text: &str) -> Self {
+        let mut path = String::with_capacity(HOMES.len() + "65535/".len() + text.len());
+        path.push_str(HOMES);
+        push_decimal(&mut path, home.get());
+        path.push('/');
+        path.push_str(text);
+        Self(path.into())
     }
 
     /// Where the nodes of a domain live: `/local/domain/<domid>` (`GET_DOMAIN_PATH`).
@@ -134,17 +154,23 @@ impl Path {
     /// The text as a client of domain `home` would spell it relative to itself;
     /// `None` if the path does not lie below the home of that domain.
     pub fn relative_to(&self, home: Domid) -> Option<&str> {
-        self.0.strip_prefix(&*Self::of_domain(home).0)?.strip_prefix('/')
+        let (number, rest) = self.in_a_home()?;
+        let canonical = number == "0" || !number.starts_with('0');
+        (canonical && Domid::parse(number.as_bytes()) == Ok(home)).then_some(rest)
     }
 
     /// The length that counts against a domain's `path-max` quota: what follows
     /// `/local/domain/<n>/` if it begins so, else all of it.
     pub fn quota_length(&self) -> usize {
-        self.0
-            .strip_prefix("/local/domain/")
-            .and_then(|rest| rest.split_once('/'))
+        self.in_a_home()
             .filter(|(domid, _)| Domid::parse(domid.as_bytes()).is_ok())
             .map_or(self.0.len(), |(_, rest)| rest.len())
+    }
+
+    /// What follows `/local/domain/`: the name there, and the rest behind its slash.
+    fn in_a_home(&self) -> Option<(&str, &str)> {
+        let mut names = Components::of(self.0.strip_prefix(HOMES)?);
+        Some((names.next()?, names.0?))
     }
 }
 
@@ -330,6 +356,20 @@ mod tests {
         assert_eq!(relative.relative_to(Domid::new(3)), Some("device/vif"));
         assert_eq!(relative.relative_to(Domid::new(30)), None);
         assert_eq!(Path::of_domain(Domid::new(3)).relative_to(Domid::new(3)), None);
+        for (text, relative) in [
+            ("/local/domain/3/a/b", Some("a/b")),
+            ("/local/domain/03/a", None),
+            ("/local/domain/33/a", None),
+            ("/local/domain/x/a", None),
+            ("/local/domains/3/a", None),
+        ] {
+            assert_eq!(Path::absolute(text).unwrap().relative_to(Domid::new(3)), relative);
+        }
+        for home in [0, 7, 10, 99, 100, 32_751, 65_535].map(Domid::new) {
+            let path = Path::parse(b"a/b", home).unwrap();
+            assert_eq!(path.as_str(), format!("{}/a/b", Path::of_domain(home)));
+            assert_eq!(path.relative_to(home), Some("a/b"));
+        }
     }
 
     #[test]
