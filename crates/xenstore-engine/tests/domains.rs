@@ -52,3 +52,30 @@ fn nobody_gets_the_rights_of_a_domain_that_died_unnoticed() {
     assert_eq!(host.ask(tool, T::SetTarget, "6\x005\0"), "ENOENT");
     host.check();
 }
+
+/// Only what was introduced can be released, and once.
+#[test]
+fn what_is_not_introduced_cannot_be_released() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.create(5);
+    assert_eq!(host.ask(tool, T::Release, "5\0"), "ENOENT");
+    host.guest(5);
+    assert_eq!(host.ask(tool, T::Release, "5\0"), "OK");
+    assert_eq!(host.ask(tool, T::Release, "5\0"), "ENOENT");
+    host.check();
+}
+
+/// A ring that is kept after its domain is gone keeps the domain's memory: it becomes a zombie.
+#[test]
+fn the_ring_of_who_is_gone_is_let_go() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    for domid in [5, 6] {
+        host.guest(domid);
+    }
+    assert_eq!(host.ask(tool, T::Release, "6\0"), "OK");
+    host.kill(5);
+    assert_eq!(host.domains.1, [6, 5]);
+    host.check();
+}

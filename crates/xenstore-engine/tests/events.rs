@@ -171,3 +171,41 @@ fn orphans_can_be_kept() {
     assert_eq!(host.permissions(tool, "/a/b"), "b0 r0");
     host.check();
 }
+
+/// libxl removes what is not there and is told that it is gone; nobody else is told anything.
+#[test]
+fn what_was_not_there_is_not_told_to_be_removed() {
+    let mut host = Host::new();
+    let client = host.socket();
+    host.write(client, "/a", "");
+    for path in ["/", "/a", "/a/missing"] {
+        host.watch(client, path, "t");
+    }
+    assert_eq!(host.rm(client, "/a/missing"), "OK");
+    assert!(host.paths(client).is_empty());
+}
+
+/// Who introduces a domain again has its ring connected anew. It is no other domain for that.
+#[test]
+fn a_domain_that_is_introduced_again_is_no_news() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.watch(tool, "@introduceDomain", "t");
+    host.guest(5);
+    assert_eq!(host.paths(tool), ["@introduceDomain"]);
+    assert_eq!(host.ask(tool, T::Introduce, "5\x001\x007\0"), "OK");
+    assert!(host.paths(tool).is_empty());
+}
+
+/// Domains that nobody introduced have nothing here: what becomes of them is not told.
+#[test]
+fn the_end_of_a_domain_that_nobody_introduced_is_no_news() {
+    let mut host = Host::new();
+    let tool = host.socket();
+    host.watch(tool, "@releaseDomain", "t");
+    host.create(6);
+    host.domains.0.get_mut(&6).unwrap().shutdown = true;
+    host.changed(6);
+    host.kill(6);
+    assert!(host.paths(tool).is_empty());
+}

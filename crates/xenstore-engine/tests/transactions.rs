@@ -270,3 +270,18 @@ fn commits_can_be_made_to_fail_to_test_clients() {
     }
     assert_eq!(ends, ["OK", "OK", "EAGAIN", "OK", "OK", "EAGAIN"]);
 }
+
+#[test]
+fn what_a_guest_gives_up_is_not_done() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.write(tool, "/local/domain/5", "");
+    host.chmod(tool, "/local/domain/5", "n5");
+    for (end, found) in [("F\0", "ENOENT"), ("T\0", "v")] {
+        let transaction = host.begin(guest);
+        assert_eq!(host.ask_in(guest, transaction, T::Write, "a\0v"), "OK");
+        assert_eq!(host.ask_in(guest, transaction, T::TransactionEnd, end), "OK");
+        assert_eq!(host.read(guest, "a"), found);
+    }
+    host.check();
+}

@@ -18,7 +18,10 @@ pub const BAD_PORT: u32 = 13;
 
 /// A hypervisor whose domains a test makes and kills.
 #[derive(Default)]
-pub struct Domains(pub BTreeMap<u16, DomainState>);
+pub struct Domains(pub BTreeMap<u16, DomainState>, pub LetGo);
+
+/// The domains whose rings the engine let go of, in that order.
+pub type LetGo = Vec<u16>;
 
 impl Hypervisor for Domains {
     fn domain(&mut self, domid: Domid) -> Option<DomainState> {
@@ -33,7 +36,9 @@ impl Hypervisor for Domains {
         self.domain(domid).map(|_| ()).ok_or(ConnectError::NoSuchDomain(domid))
     }
 
-    fn disconnect(&mut self, _domid: Domid) {}
+    fn disconnect(&mut self, domid: Domid) {
+        self.1.push(domid.get());
+    }
 }
 
 /// Remembers what the engine reported.
