@@ -11,6 +11,7 @@ use xenstore_tree::Node;
 use xenstore_wire::{Errno, Name};
 
 use crate::context::Context;
+use crate::engine::EFFORT_PER_TURN;
 use crate::operation::{Effect, Operation, Reply};
 use crate::quota::{Ledger, Quota};
 use crate::refusal::{Overrun, Refusal};
@@ -168,6 +169,18 @@ impl Transaction {
     fn children_at(&self, operation: &Operation) -> usize {
         match operation {
             Operation::SetPerms(name, _) => self.work.get(name).map_or(0, Node::child_count),
+            _ => 0,
+        }
+    }
+
+    /// How many nodes an operation would remove: each is looked at, whether or not the
+    /// transaction is committed. No more are counted than end a turn.
+    pub fn removes(&self, operation: &Operation) -> usize {
+        match operation {
+            Operation::Rm(path) => {
+                let node = self.work.get(&Name::Node(path.clone()));
+                node.map_or(0, |node| 1 + node.descendants().take(EFFORT_PER_TURN).count())
+            }
             _ => 0,
         }
     }

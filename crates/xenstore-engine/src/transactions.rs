@@ -176,6 +176,7 @@ impl Engine {
             open.move_to(store, &mut context);
             *effort += open.effort();
         }
+        *effort += open.removes(&operation);
         let before = open.bytes();
         let result = open.execute(operation, room, &mut context);
         if let (Some(tenure), Some(record)) = (tenure, open.log.last()) {

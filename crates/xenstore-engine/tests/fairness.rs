@@ -370,3 +370,26 @@ fn what_cannot_be_moved_is_not_tried_again() {
     assert!(efforts[1..].iter().all(|&effort| effort < 10), "{efforts:?}");
     assert_eq!(host.commit(guest, t), "EAGAIN");
 }
+
+/// A subtree is walked through when it is removed inside a transaction, too. That was counted at
+/// the commit alone, so who aborted had as many removed in a turn as it has requests.
+#[test]
+fn a_removal_inside_a_transaction_is_work() {
+    let mut host = Host::new();
+    let (tool, guest) = (host.socket(), host.guest(5));
+    host.write(tool, "/local/domain/5/big", "");
+    for name in ["", "/big"] {
+        host.chmod(tool, &format!("/local/domain/5{name}"), "n5");
+    }
+    for number in 0..500 {
+        assert_eq!(host.write(guest, &format!("big/{number}"), ""), "OK");
+    }
+    for number in 1..=8 {
+        host.send(guest, T::TransactionStart, 0, b"\0");
+        host.send(guest, T::Rm, number, b"big\0");
+        host.send(guest, T::TransactionEnd, number, b"F\0");
+    }
+    assert_eq!(host.turn(guest), Turn::More, "all of it in one turn");
+    let answers: Vec<_> = std::iter::from_fn(|| host.reply(guest)).collect();
+    assert_eq!(answers, ["1", "OK"]);
+}
