@@ -112,6 +112,9 @@ impl<V: Clone> Tree<V> {
         generation: u64,
     ) -> Result<(), InsertError> {
         let path = path.into_iter();
+        if values.is_empty() {
+            return self.get(path).map(|_| ()).ok_or(InsertError::NoParent);
+        }
         let existing = path.clone().count().checked_sub(values.len());
         let existing = existing.ok_or(InsertError::Exists)?;
         let names: Vec<&str> = path.clone().skip(existing).collect();

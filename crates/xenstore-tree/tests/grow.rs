@@ -32,5 +32,9 @@ fn the_number_of_values_must_be_that_of_the_missing_nodes() {
     assert_eq!(tree.grow(["a", "b"], vec![1], 2), Err(InsertError::NoParent));
     assert_eq!(tree.grow(["a"], vec![1, 2], 2), Err(InsertError::Exists));
     assert_eq!(tree.grow([], Vec::new(), 2), Ok(()));
+    assert_eq!(tree.grow(["a"], Vec::new(), 2), Err(InsertError::NoParent));
+    let snapshot = tree.clone();
+    assert_eq!(tree.grow([], Vec::new(), 2), Ok(()));
+    assert!(tree.same(&snapshot), "nothing is copied for nothing");
     assert_eq!((tree.root().child_count(), tree.root().generation()), (0, 1));
 }
