@@ -8,17 +8,19 @@ use xenstore_wire::{PAYLOAD_MAX, Path, text};
 use crate::node::NodeData;
 
 /// The names of a node's children, each with a NUL, in creation order; `None` if
-/// they are longer than `limit`, found out without looking at more than fit.
+/// they are longer than `limit`, found out without sorting many more than fit.
 pub fn child_list(node: &Node<NodeData>, limit: usize) -> Option<Vec<u8>> {
-    let mut length = 0;
-    for child in node.children() {
-        length += child.name().len() + 1;
-        if length > limit {
-            return None;
-        }
+    // Each is a byte and a NUL at least.
+    if node.child_count() > limit / 2 {
+        return None;
+    }
+    let children = node.children_in_creation_order();
+    let length = children.iter().map(|child| child.name().len() + 1).sum();
+    if length > limit {
+        return None;
     }
     let mut list = Vec::with_capacity(length);
-    for child in node.children_in_creation_order() {
+    for child in children {
         list.extend_from_slice(child.name().as_bytes());
         list.push(0);
     }

@@ -95,7 +95,8 @@ impl<V> Node<V> {
     /// The children in the order of their creation: by [`Node::born`], and by
     /// name where that is equal. Sorts, hence n·log(n) for n children.
     pub fn children_in_creation_order(&self) -> Vec<&Node<V>> {
-        let mut children: Vec<_> = self.children.iter().collect();
+        let mut children = Vec::with_capacity(self.child_count());
+        children.extend(self.children.iter());
         children.sort_by_key(|child| child.born);
         children
     }
