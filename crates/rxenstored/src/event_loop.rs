@@ -3,8 +3,9 @@
 //! A round has four steps. Whoever has bytes on a socket is read once. Everybody with
 //! requests gets one turn, a bounded share, for which a guest's ring is read once; who has
 //! more left waits for the next round, so nobody gets a second turn while another has work
-//! waiting. What the turns produced is written, one system call a connection; guests are
-//! told once that their rings moved. Then the logs are flushed.
+//! waiting. What the turns produced is written, one system call a connection, and guests are
+//! told that their rings moved: after all turns, once, or if there are few, after each. Then the
+//! logs are flushed.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -50,6 +51,12 @@ const ALERT: Duration = Duration::from_micros(50);
 /// How long after rings moved it is certain whether their guests went on without a word. It is
 /// looked after once to twice that.
 const SETTLING: Duration = Duration::from_millis(1);
+
+/// Turns in a round after each of which what it produced is written. Else few clients and the
+/// daemon may fall into step, all of them waiting while it works and it while they do: 8 got two
+/// fifths fewer answers. Of many clients somebody always goes on, and 64 get a tenth more if
+/// reading, serving and writing are kept apart, since each then finds the caches warm.
+const FEW: usize = 8;
 
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
 const ACCEPTS: usize = 64;
@@ -202,7 +209,7 @@ impl EventLoop {
             self.line_up_the_woken();
             self.give_turns();
             self.write_output();
-            self.guests.flush(&mut self.look_again, &mut self.services);
+            self.tell_guests();
             if self.settles.is_none() && self.guests.is_unsettled() {
                 self.settles = Some(Instant::now() + SETTLING);
             }
@@ -357,6 +364,7 @@ impl EventLoop {
 
     /// One turn for everybody in line.
     fn give_turns(&mut self) {
+        let at_once = self.line.len() <= FEW;
         for _ in 0..self.line.len() {
             let Some(id) = self.line.take_first() else {
                 return;
@@ -364,6 +372,10 @@ impl EventLoop {
             match self.engine.ring_of(id) {
                 Some(domid) => self.guest_turn(id, domid),
                 None => self.client_turn(id),
+            }
+            if at_once {
+                self.write_output();
+                self.tell_guests();
             }
         }
     }
@@ -394,6 +406,11 @@ impl EventLoop {
                 self.write(id);
             }
         }
+    }
+
+    /// Tells guests that their rings moved.
+    fn tell_guests(&mut self) {
+        self.guests.flush(&mut self.look_again, &mut self.services);
     }
 
     /// Writes what a client takes. With that out of the way its requests may go on.

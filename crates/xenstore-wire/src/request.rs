@@ -315,10 +315,9 @@ fn parse_set_quota(payload: &[u8]) -> Result<Request<'_>, Malformed> {
 
 /// The payload is one string and its NUL, nothing else.
 fn only_string(payload: &[u8]) -> Result<&[u8], Malformed> {
-    match split_string(payload) {
-        Some((string, [])) => Ok(string),
-        Some(_) => Err(wrong_count("one", strings(payload).count())),
-        None => Err(Malformed::Unterminated),
+    match payload {
+        [string @ .., 0] => Ok(string),
+        _ => Err(Malformed::Unterminated),
     }
 }
 

@@ -53,7 +53,7 @@ impl EventLoop {
             }
         }
         self.write_output();
-        self.guests.flush(&mut self.look_again, &mut self.services);
+        self.tell_guests();
         Ok(())
     }
 
