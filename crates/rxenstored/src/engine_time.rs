@@ -27,6 +27,11 @@ impl EngineTime {
         self.now
     }
 
+    /// When that was in the world outside.
+    pub fn at(&self) -> Instant {
+        self.since
+    }
+
     /// A round is over: the daemon is about to wait.
     pub fn served(&mut self, at: Instant) {
         self.pass(at, LONGEST_ROUND);

@@ -23,6 +23,7 @@ use xenstore_host::{ConnectError, Rings};
 use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
+use crate::alarm::Alarm;
 use crate::clients::{Clients, Progress};
 use crate::config::Config;
 use crate::door::Door;
@@ -49,7 +50,7 @@ const EVENTS: usize = 256;
 const ALERT: Duration = Duration::from_micros(50);
 
 /// How long after rings moved it is certain whether their guests went on without a word. It is
-/// looked after once to twice that.
+/// looked after once to four times that.
 const SETTLING: Duration = Duration::from_millis(1);
 
 /// Turns in a round after each of which what it produced is written. Else few clients and the
@@ -96,6 +97,7 @@ enum Token {
     Listener,
     /// The event channels of all guests.
     Guests,
+    Alarm,
     /// The client in this slot.
     Client(usize),
 }
@@ -106,7 +108,8 @@ impl Token {
             Self::Signals => 0,
             Self::Listener => 1,
             Self::Guests => 2,
-            Self::Client(slot) => slot as u64 + 3,
+            Self::Alarm => 3,
+            Self::Client(slot) => slot as u64 + 4,
         }
     }
 
@@ -115,7 +118,8 @@ impl Token {
             0 => Self::Signals,
             1 => Self::Listener,
             2 => Self::Guests,
-            slot => usize::try_from(slot - 3).map_or(Self::Client(usize::MAX), Self::Client),
+            3 => Self::Alarm,
+            slot => usize::try_from(slot - 4).map_or(Self::Client(usize::MAX), Self::Client),
         }
     }
 }
@@ -137,8 +141,8 @@ pub struct EventLoop {
     line: Line,
     /// Guests whose rings may have moved while they were told.
     look_again: Vec<Domid>,
-    /// When it is to be looked whether any went on without a word.
-    settles: Option<Instant>,
+    /// For when it is to be looked whether any went on without a word.
+    alarm: Alarm,
     /// Domains of which something became that was not looked at yet.
     changed: Changed,
     thrift: Thrift,
@@ -165,7 +169,7 @@ impl EventLoop {
             time: EngineTime::new(Instant::now()),
             line: Line::default(),
             look_again: Vec::new(),
-            settles: None,
+            alarm: Alarm::new().map_err(EventLoopError::Wait)?,
             changed: Changed::default(),
             thrift: Thrift::new(Instant::now()),
         };
@@ -174,6 +178,7 @@ impl EventLoop {
             epoll::add(&event_loop.epoll, file, data, EventFlags::IN).map_err(wait_error)
         };
         watch(event_loop.signals.as_fd(), Token::Signals)?;
+        watch(event_loop.alarm.as_fd(), Token::Alarm)?;
         if let Some(events) = event_loop.guests.events() {
             watch(events, Token::Guests)?;
         }
@@ -202,6 +207,7 @@ impl EventLoop {
                     }
                     Token::Listener => self.accept(),
                     Token::Guests => self.guests_ready(),
+                    Token::Alarm => self.alarm.hush(),
                     Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
@@ -210,8 +216,8 @@ impl EventLoop {
             self.give_turns();
             self.write_output();
             self.tell_guests();
-            if self.settles.is_none() && self.guests.is_unsettled() {
-                self.settles = Some(Instant::now() + SETTLING);
+            if self.guests.is_unsettled() {
+                self.alarm.set(SETTLING).map_err(EventLoopError::Wait)?;
             }
             self.engine.sweep();
             self.line_up_the_woken();
@@ -226,8 +232,7 @@ impl EventLoop {
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         let nothing = self.line.is_empty() && self.look_again.is_empty() && self.changed.is_empty();
         let most = if nothing {
-            let settles = self.settles.map(|at| at.saturating_duration_since(Instant::now()));
-            let times = [pause, deadline, settles, self.thrift.pause()];
+            let times = [pause, deadline, self.thrift.pause()];
             times.into_iter().flatten().min()
         } else {
             Some(Duration::ZERO)

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access_log;
+pub mod alarm;
 pub mod clients;
 pub mod clock;
 pub mod config;

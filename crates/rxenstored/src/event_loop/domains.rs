@@ -67,8 +67,7 @@ impl EventLoop {
 
     /// Looks at the rings of guests that may have gone on without saying so.
     pub(super) fn look_again(&mut self) {
-        if self.settles.is_some_and(|settles| Instant::now() >= settles) {
-            self.settles = None;
+        if self.alarm.is_due(self.time.at()) {
             self.look_again.extend(self.guests.settle());
         }
         let again = mem::take(&mut self.look_again);

@@ -1,0 +1,110 @@
+//! An alarm clock that wakes the event loop only if nothing else does.
+//!
+//! A wait can be given a time, but then the kernel sets a timer for each wait and takes it back.
+//! With a millisecond, sooner than anything else it waits for, that is a word with the hardware
+//! each time: half of all processor time of a lone guest's request. So the timer is set once,
+//! and for twice the time: rounds that go on anyway find out by themselves when the time has
+//! come, and set it anew before it rings.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+/// The alarm clock; readable while it rings.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: OwnedFd,
+    due: Option<Instant>,
+}
+
+impl Alarm {
+    /// One that is not set.
+    ///
+    /// # Errors
+    ///
+    /// The system has no more file descriptors.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, due: None })
+    }
+
+    /// Has it be [due](Self::is_due) after a time, unless it is set already. It rings after
+    /// twice that.
+    ///
+    /// # Errors
+    ///
+    /// The time is longer than the system can count.
+    pub fn set(&mut self, after: Duration) -> io::Result<()> {
+        if self.due.is_none() {
+            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let it_value = Timespec::try_from(2 * after).map_err(io::Error::other)?;
+            let time = Itimerspec { it_interval: once, it_value };
+            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &time)?;
+            self.due = Some(Instant::now() + after);
+        }
+        Ok(())
+    }
+
+    /// Whether the time has come for which it was set. That is said once.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        self.due.take_if(|due| now >= *due).is_some()
+    }
+
+    /// Has it ring no more.
+    pub fn hush(&self) {
+        // It is not blocking, and how often it rang does not matter.
+        let _ = rustix::io::read(&self.timer, &mut [0; size_of::<u64>()]);
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.timer.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    fn rings(alarm: &Alarm, timeout: Option<&Timespec>) -> bool {
+        poll(&mut [PollFd::new(alarm, PollFlags::IN)], timeout).unwrap() == 1
+    }
+
+    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+    #[test]
+    fn it_is_due_once_and_rings_if_nobody_asks() {
+        let mut alarm = Alarm::new().unwrap();
+        assert!(!alarm.is_due(Instant::now()));
+        for _ in 0..2 {
+            alarm.set(Duration::from_millis(1)).unwrap();
+            // Already set: this does not put it off.
+            alarm.set(Duration::from_hours(1)).unwrap();
+            assert!(rings(&alarm, None));
+            alarm.hush();
+            assert!(!rings(&alarm, Some(&AT_ONCE)));
+            assert!(alarm.is_due(Instant::now()));
+            assert!(!alarm.is_due(Instant::now()));
+        }
+    }
+
+    #[test]
+    fn who_sets_it_again_in_time_does_not_hear_it() {
+        let mut alarm = Alarm::new().unwrap();
+        let before = Instant::now();
+        alarm.set(Duration::from_millis(1)).unwrap();
+        assert!(!alarm.is_due(before));
+        assert!(alarm.is_due(Instant::now() + Duration::from_millis(1)));
+        alarm.set(Duration::from_hours(1)).unwrap();
+        let while_ago = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        assert!(!rings(&alarm, Some(&while_ago)));
+    }
+}
