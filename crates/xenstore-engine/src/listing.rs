@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use xenstore_tree::Node;
-use xenstore_wire::{PAYLOAD_MAX, Path, text};
+use xenstore_wire::{PAYLOAD_MAX, Path};
 
 use crate::node::NodeData;
 
@@ -57,13 +57,8 @@ impl Listing {
         let mut part = format!("{}\0", node.generation()).into_bytes();
         let rest = names.get(offset..).unwrap_or_default();
         let room = PAYLOAD_MAX - LONGEST_GENERATION - 1;
-        let mut taken = 0;
-        for name in text::strings(rest) {
-            if taken + name.len() >= room {
-                break;
-            }
-            taken += name.len() + 1;
-        }
+        let fits = rest.get(..room).unwrap_or(rest);
+        let taken = fits.iter().rposition(|&byte| byte == 0).map_or(0, |last| last + 1);
         part.extend_from_slice(rest.get(..taken).unwrap_or_default());
         if taken == rest.len() {
             part.push(0);
