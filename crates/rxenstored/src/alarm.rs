@@ -33,19 +33,21 @@ impl Alarm {
         Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, due: None })
     }
 
-    /// Has it be [due](Self::is_due) after a time, unless it is set already. It rings after
-    /// twice that.
+    /// Has it be [due](Self::is_due) some milliseconds after the round began, unless it is set
+    /// already. It rings after twice that time from now: who hears it finds it due, however long
+    /// the system kept the daemon from setting it. If it rang before, it would ring no more, and
+    /// nobody would ask.
     ///
     /// # Errors
     ///
-    /// The time is longer than the system can count.
-    pub fn set(&mut self, after: Duration) -> io::Result<()> {
+    /// The system cannot set a timer.
+    pub fn set(&mut self, round: Instant, after: Duration) -> io::Result<()> {
         if self.due.is_none() {
             let once = Timespec { tv_sec: 0, tv_nsec: 0 };
             let it_value = Timespec::try_from(2 * after).map_err(io::Error::other)?;
             let time = Itimerspec { it_interval: once, it_value };
             timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &time)?;
-            self.due = Some(Instant::now() + after);
+            self.due = Some(round + after);
         }
         Ok(())
     }
@@ -55,7 +57,7 @@ impl Alarm {
         self.due.take_if(|due| now >= *due).is_some()
     }
 
-    /// Has it ring no more.
+    /// Stops its ringing.
     pub fn hush(&self) {
         // It is not blocking, and how often it rang does not matter.
         let _ = rustix::io::read(&self.timer, &mut [0; size_of::<u64>()]);
@@ -70,6 +72,8 @@ impl AsFd for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use rustix::event::{PollFd, PollFlags, poll};
 
     use super::*;
@@ -85,9 +89,11 @@ mod tests {
         let mut alarm = Alarm::new().unwrap();
         assert!(!alarm.is_due(Instant::now()));
         for _ in 0..2 {
-            alarm.set(Duration::from_millis(1)).unwrap();
+            let round = Instant::now();
+            thread::sleep(Duration::from_millis(3));
+            alarm.set(round, Duration::from_millis(1)).unwrap();
             // Already set: this does not put it off.
-            alarm.set(Duration::from_hours(1)).unwrap();
+            alarm.set(Instant::now(), Duration::from_hours(1)).unwrap();
             assert!(rings(&alarm, None));
             alarm.hush();
             assert!(!rings(&alarm, Some(&AT_ONCE)));
@@ -99,11 +105,11 @@ mod tests {
     #[test]
     fn who_sets_it_again_in_time_does_not_hear_it() {
         let mut alarm = Alarm::new().unwrap();
-        let before = Instant::now();
-        alarm.set(Duration::from_millis(1)).unwrap();
-        assert!(!alarm.is_due(before));
-        assert!(alarm.is_due(Instant::now() + Duration::from_millis(1)));
-        alarm.set(Duration::from_hours(1)).unwrap();
+        let round = Instant::now();
+        alarm.set(round, Duration::from_millis(1)).unwrap();
+        assert!(!alarm.is_due(round));
+        assert!(alarm.is_due(round + Duration::from_millis(1)));
+        alarm.set(Instant::now(), Duration::from_hours(1)).unwrap();
         let while_ago = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
         assert!(!rings(&alarm, Some(&while_ago)));
     }

@@ -53,10 +53,11 @@ const ALERT: Duration = Duration::from_micros(50);
 /// looked after once to four times that.
 const SETTLING: Duration = Duration::from_millis(1);
 
-/// Turns in a round after each of which what it produced is written. Else few clients and the
-/// daemon may fall into step, all of them waiting while it works and it while they do: 8 got two
-/// fifths fewer answers. Of many clients somebody always goes on, and 64 get a tenth more if
-/// reading, serving and writing are kept apart, since each then finds the caches warm.
+/// The most turns in a round for each to be followed by writing what it produced. Else few
+/// clients and the daemon may fall into step, all of them waiting while it works and it while
+/// they do: 8 got two fifths fewer answers. Of many clients somebody always goes on, and 64 get a
+/// tenth more if reading, serving and writing are kept apart, since each then finds the caches
+/// warm.
 const FEW: usize = 8;
 
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
@@ -217,7 +218,7 @@ impl EventLoop {
             self.write_output();
             self.tell_guests();
             if self.guests.is_unsettled() {
-                self.alarm.set(SETTLING).map_err(EventLoopError::Wait)?;
+                self.alarm.set(self.time.at(), SETTLING).map_err(EventLoopError::Wait)?;
             }
             self.engine.sweep();
             self.line_up_the_woken();

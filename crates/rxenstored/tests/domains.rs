@@ -133,8 +133,8 @@ fn a_guest_that_went_on_without_a_word_is_answered() {
         if is_answered(Duration::from_millis(100)) {
             answered += 1;
         } else {
-            // Nobody stays for ever between looking and going on but one whom this machine
-            // kept from it.
+            // This machine kept the guest from its request until the daemon had looked for the
+            // last time.
             board.fire_from(guest).unwrap();
             assert!(is_answered(DEADLINE));
         }

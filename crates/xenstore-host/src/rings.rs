@@ -1,8 +1,8 @@
 //! The connected rings of all domains.
 //!
 //! What a daemon does with a ring is in four steps, a round for all that fired: [`Rings::fired`]
-//! says whose rings to look at; bytes are [read](Rings::read) and [written](Rings::write); at
-//! the end [`Rings::flush`] says so to each guest whose ring moved, once, and has the event
+//! says whose rings to look at; bytes are [read](Rings::read) and [written](Rings::write);
+//! [`Rings::flush`] then says so to each guest whose ring moved, once, and has the event
 //! channels report again. Nothing a guest does to its page can do more than have its own
 //! ring given up.
 
@@ -150,8 +150,8 @@ impl Rings {
     }
 
     /// The guests that went on and did not say so, among those whose rings had moved when this
-    /// was last asked. To be asked at intervals of a millisecond: of those whose rings moved
-    /// since, nothing is certain before the next time.
+    /// was last asked. To be asked at intervals of a millisecond at least: of those whose rings
+    /// moved since, nothing is certain before the next time.
     ///
     /// A guest may tell us only if it found its ring full or empty (as Linux does), and it may
     /// have looked just before ours was moved, while what it had moved itself was still on

@@ -313,7 +313,8 @@ fn parse_set_quota(payload: &[u8]) -> Result<Request<'_>, Malformed> {
     Ok(Request::SetQuota { domid, name, value: decimal(value)? })
 }
 
-/// The payload is one string and its NUL, nothing else.
+/// The payload without the NUL at its end. One in between is for the parser of what the string
+/// is to refuse, as those of paths, names and numbers do.
 fn only_string(payload: &[u8]) -> Result<&[u8], Malformed> {
     match payload {
         [string @ .., 0] => Ok(string),
