@@ -183,7 +183,7 @@ impl Clients {
             return Ok(());
         };
         let mut interest = EventFlags::empty();
-        let reads = !client.ended && !engine.is_congested(id) && !engine.is_held(id);
+        let reads = !client.ended && engine.listens_to(id);
         interest.set(EventFlags::IN, reads);
         interest.set(EventFlags::OUT, !engine.output(id).is_empty());
         if interest != client.interest {

@@ -140,8 +140,8 @@ pub struct EventLoop {
     time: EngineTime,
     /// Connections with requests, in the order of their turns.
     line: Line,
-    /// Guests whose rings may have moved while they were told.
-    look_again: Vec<Domid>,
+    /// Guests whose rings are to be looked at: they fired, or went on while they were told.
+    look_at: Vec<Domid>,
     /// For when it is to be looked whether any went on without a word.
     alarm: Alarm,
     /// Domains of which something became that was not looked at yet.
@@ -169,7 +169,7 @@ impl EventLoop {
             debug_dump: config.paths.debug_dump(),
             time: EngineTime::new(Instant::now()),
             line: Line::default(),
-            look_again: Vec::new(),
+            look_at: Vec::new(),
             alarm: Alarm::new().map_err(EventLoopError::Wait)?,
             changed: Changed::default(),
             thrift: Thrift::new(Instant::now()),
@@ -198,7 +198,6 @@ impl EventLoop {
         loop {
             self.wait(&mut events)?;
             self.engine.pass_time(self.time.now(), &mut self.services);
-            self.look_again();
             for event in &events {
                 match Token::of(event.data.u64()) {
                     Token::Signals => {
@@ -212,6 +211,7 @@ impl EventLoop {
                     Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
+            self.look_at_rings();
             self.look_at_changed();
             self.line_up_the_woken();
             self.give_turns();
@@ -231,7 +231,7 @@ impl EventLoop {
         let pause = self.door.pause(&self.epoll);
         self.time.served(Instant::now());
         let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
-        let nothing = self.line.is_empty() && self.look_again.is_empty() && self.changed.is_empty();
+        let nothing = self.line.is_empty() && self.look_at.is_empty() && self.changed.is_empty();
         let most = if nothing {
             let times = [pause, deadline, self.thrift.pause()];
             times.into_iter().flatten().min()
@@ -416,7 +416,7 @@ impl EventLoop {
 
     /// Tells guests that their rings moved.
     fn tell_guests(&mut self) {
-        self.guests.flush(&mut self.look_again, &mut self.services);
+        self.guests.flush(&mut self.look_at, &mut self.services);
     }
 
     /// Writes what a client takes. With that out of the way its requests may go on.

@@ -9,7 +9,6 @@ use std::os::fd::BorrowedFd;
 
 use xenstore_engine::{ConnectionId, Engine};
 use xenstore_host::ring::{LANE_SIZE, RingError};
-use xenstore_host::rings::Fired;
 use xenstore_host::{Hypervisor, NoHypervisor, Rings};
 use xenstore_wire::{Domid, Features};
 
@@ -79,12 +78,12 @@ impl Guests {
         domains
     }
 
-    /// What there is to do.
-    pub fn fired(&mut self, services: &mut Services) -> Fired {
-        let fired = self.rings().map_or(Ok(Fired::default()), Rings::fired);
+    /// Appends to `look_at` the guests that fired. Whether there are news of domains.
+    pub fn fired(&mut self, look_at: &mut Vec<Domid>, services: &mut Services) -> bool {
+        let fired = self.rings().map_or(Ok(false), |rings| rings.fired(look_at));
         fired.unwrap_or_else(|error| {
             services.event_channels_refuse("cannot be asked", &error);
-            Fired::default()
+            false
         })
     }
 
@@ -93,11 +92,11 @@ impl Guests {
         self.rings().map_or(Some(Vec::new()), Rings::changed)
     }
 
-    /// Tells the guests whose rings moved. Appends to `again` whose rings are to be looked at
+    /// Tells the guests whose rings moved. Appends to `look_at` whose rings are to be looked at
     /// once more.
-    pub fn flush(&mut self, again: &mut Vec<Domid>, services: &mut Services) {
+    pub fn flush(&mut self, look_at: &mut Vec<Domid>, services: &mut Services) {
         if let Some(rings) = self.rings()
-            && let Err(error) = rings.flush(again)
+            && let Err(error) = rings.flush(look_at)
         {
             services.event_channels_refuse("cannot be used", &error);
         }

@@ -79,10 +79,11 @@ fn answer(directory: &Path) -> Result<(), Box<dyn Error>> {
         rings.connect(domid, GUEST_PORT, Features::ALL)?;
         inboxes.insert(domid, Decoder::new());
     }
-    let (mut bytes, mut replies) = ([0; LANE_SIZE], Vec::new());
+    let (mut bytes, mut replies, mut fired) = ([0; LANE_SIZE], Vec::new(), Vec::new());
     loop {
         poll(&mut [PollFd::from_borrowed_fd(rings.events(), PollFlags::IN)], None)?;
-        for domid in rings.fired()?.domains {
+        rings.fired(&mut fired)?;
+        for domid in fired.drain(..) {
             let Some(inbox) = inboxes.get_mut(domid) else { continue };
             let count = rings.read(domid, &mut bytes)?;
             inbox.push(bytes.get(..count).unwrap_or_default());

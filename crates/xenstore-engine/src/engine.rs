@@ -267,7 +267,7 @@ impl Engine {
 
     /// Takes bytes a client sent. They are answered in its turns. What is held for a
     /// client is what the caller feeds: it stops while [`wants_input`](Self::wants_input)
-    /// says no.
+    /// says no. What of it a turn leaves is charged then.
     pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
         if let Some(connection) = find(&mut self.connections, id)
             && !connection.broken
@@ -276,7 +276,6 @@ impl Engine {
                 connection.inbox.lend(self.spares.take());
             }
             connection.inbox.push(bytes);
-            self.charge_buffers(id);
         }
     }
 
@@ -291,9 +290,11 @@ impl Engine {
         })
     }
 
-    /// Whether a client lags so far behind in taking its output that it is not read.
-    pub fn is_congested(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| connection.outbox.is_congested())
+    /// Whether a client is to be listened to: it does not lag far behind in taking its output,
+    /// and is not [held](Self::is_held).
+    pub fn listens_to(&self, id: ConnectionId) -> bool {
+        self.connection(id)
+            .is_some_and(|connection| !connection.outbox.is_congested() && !connection.is_asleep())
     }
 
     /// Whether a client has requests that could be answered in a turn.

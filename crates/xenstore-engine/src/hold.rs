@@ -32,6 +32,9 @@ impl Engine {
     /// When time alone changes something next: [`pass_time`](Self::pass_time) is to be
     /// called then.
     pub fn deadline(&self) -> Option<Duration> {
+        if self.is_timeless() {
+            return None;
+        }
         let expiry = self.expiries.first().map(|&(at, ..)| at);
         self.protection.deadline().into_iter().chain(expiry).min()
     }
@@ -40,15 +43,16 @@ impl Engine {
     /// Who can go on for that is among those [ready](Self::take_ready).
     pub fn pass_time(&mut self, now: Duration, daemon: &mut dyn Daemon) {
         self.now = now;
-        if !self.protection.is_idle() {
-            for (id, rank) in self.protection.overdue(now) {
-                if let Some(connection) = self.connection(id) {
-                    daemon.protection_expired(connection.caller.domid);
-                }
-                self.claims(id, |protection, claim| protection.expire(rank, claim, now));
-            }
-            self.protection.appoint(now);
+        if self.is_timeless() {
+            return;
         }
+        for (id, rank) in self.protection.overdue(now) {
+            if let Some(connection) = self.connection(id) {
+                daemon.protection_expired(connection.caller.domid);
+            }
+            self.claims(id, |protection, claim| protection.expire(rank, claim, now));
+        }
+        self.protection.appoint(now);
         while let Some(&(at, id, number)) = self.expiries.first() {
             if at > now {
                 break;
@@ -57,6 +61,11 @@ impl Engine {
             self.expire(id, number, daemon);
         }
         self.wake();
+    }
+
+    /// Whether time changes nothing, as mostly.
+    fn is_timeless(&self) -> bool {
+        self.protection.is_idle() && self.expiries.is_empty()
     }
 
     /// The connections that waited and can have a turn now, although no byte of theirs

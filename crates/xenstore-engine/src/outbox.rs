@@ -152,6 +152,10 @@ impl Outbox {
         }
         self.ready.clear();
         (self.sent, self.offered, self.begun, self.replies) = (0, 0, 0, 0);
+        // Mostly nothing waited: there are no tables to be given back.
+        if self.backlog.capacity() == 0 {
+            return;
+        }
         while self.ready.len() <= READY_LIMIT
             && let Some(waiting) = self.backlog.pop_front()
         {

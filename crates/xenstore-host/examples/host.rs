@@ -84,11 +84,11 @@ fn listen(xen: Xen, time: Duration) -> Result<(), Box<dyn Error>> {
         let events = rings.events();
         let mut waited = [PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
         poll(&mut waited, Some(&Timespec::try_from(rest)?))?;
-        let fired = rings.fired()?;
-        if fired.news {
+        let mut fired = Vec::new();
+        if rings.fired(&mut fired)? {
             println!("news: {:?} changed", rings.changed());
         }
-        for domid in fired.domains {
+        for domid in fired {
             let mut buffer = [0; LANE_SIZE];
             let count = rings.read(domid, &mut buffer)?;
             let bytes = buffer.get(..count).unwrap_or_default();

@@ -128,10 +128,10 @@ impl RingPage {
     pub fn take(&self, lane: Lane, out: &mut [u8]) -> Result<usize, BadIndices> {
         let Filled { consumer, length, .. } = self.filled(lane)?;
         let count = length.min(out.len());
-        let (out, _) = out.split_at_mut(count);
         let (first, second) = self.pieces(lane, consumer, count);
-        for (to, from) in out.iter_mut().zip(first.iter().chain(second)) {
-            *to = from.load(Relaxed);
+        let (beginning, rest) = out.split_at_mut(first.len());
+        for (to, from) in [(beginning, first), (rest, second)] {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = from.load(Relaxed));
         }
         // Release: the bytes were read before their room is given back.
         self.word(lane.consumer()).store(consumer.wrapping_add(index(count)), Release);
@@ -147,8 +147,9 @@ impl RingPage {
         let Filled { producer, length, .. } = self.filled(lane)?;
         let count = bytes.len().min(LANE_SIZE - length);
         let (first, second) = self.pieces(lane, producer, count);
-        for (to, from) in first.iter().chain(second).zip(bytes) {
-            to.store(*from, Relaxed);
+        let (beginning, rest) = bytes.split_at(first.len());
+        for (to, from) in [(first, beginning), (second, rest)] {
+            to.iter().zip(from).for_each(|(to, from)| to.store(*from, Relaxed));
         }
         // Release: the bytes are there before anybody is told of them.
         self.word(lane.producer()).store(producer.wrapping_add(index(count)), Release);

@@ -58,15 +58,6 @@ impl Ring {
     }
 }
 
-/// What there is to do.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Fired {
-    /// Some domain changed its state: [`Rings::changed`] may say which.
-    pub news: bool,
-    /// The domains whose rings are to be looked at.
-    pub domains: Vec<Domid>,
-}
-
 impl Rings {
     /// No ring is connected yet.
     pub fn new(machine: Box<dyn Machine>) -> Self {
@@ -86,30 +77,31 @@ impl Rings {
         self.machine.events()
     }
 
-    /// What there is to do, a bounded share of it.
+    /// Appends to `look_at` the domains that fired, a bounded share of them: their rings are to
+    /// be looked at. `true` if there are news: some domain changed its state, and
+    /// [`changed`](Self::changed) may say which.
     ///
     /// # Errors
     ///
     /// The event channels cannot be asked any more.
-    pub fn fired(&mut self) -> io::Result<Fired> {
+    pub fn fired(&mut self, look_at: &mut Vec<Domid>) -> io::Result<bool> {
         let begun = self.masked.len();
         self.machine.fired(&mut self.masked)?;
         let ports = self.masked.get(begun..).unwrap_or_default();
-        let news = self.machine.news();
-        let domains = ports.iter().filter_map(|port| self.ports.get(port).copied());
-        Ok(Fired { news: ports.contains(&news), domains: domains.collect() })
+        look_at.extend(ports.iter().filter_map(|port| self.ports.get(port).copied()));
+        Ok(ports.contains(&self.machine.news()))
     }
 
     /// Tells each guest whose ring moved, and has event channels report again.
     ///
-    /// Appends to `again` whose rings are to be looked at once more: their guests have gone on
+    /// Appends to `look_at` whose rings are to be looked at once more: their guests have gone on
     /// meanwhile. More may turn out to have when it is all [settled](Self::settle).
     ///
     /// # Errors
     ///
     /// The event channels refuse. All has been tried all the same, and what was to be reported
     /// again will be tried again.
-    pub fn flush(&mut self, again: &mut Vec<Domid>) -> io::Result<()> {
+    pub fn flush(&mut self, look_at: &mut Vec<Domid>) -> io::Result<()> {
         let mut outcome = Ok(());
         let moved = mem::take(&mut self.moved);
         for &domid in &moved {
@@ -136,11 +128,11 @@ impl Rings {
             }
         }
         fence(SeqCst);
-        again.extend(
-            moved
-                .into_iter()
-                .filter(|&domid| self.connected.get(domid).is_some_and(Ring::has_gone_on)),
-        );
+        let gone_on = |domid: &Domid| self.connected.get(*domid).is_some_and(Ring::has_gone_on);
+        look_at.extend(moved.iter().copied().filter(gone_on));
+        // Its memory is for those that move next.
+        self.moved = moved;
+        self.moved.clear();
         outcome
     }
 

@@ -153,9 +153,10 @@ fn daemon_writes(rings: &mut Rings) {
                 break;
             }
             let told = Instant::now();
-            while again.is_empty() && rings.fired().unwrap().domains.is_empty() {
+            while again.is_empty() {
+                rings.fired(&mut again).unwrap();
                 if told.elapsed() > Duration::from_millis(1) {
-                    again = rings.settle();
+                    again.extend(rings.settle());
                 }
                 assert!(waits.elapsed() < PATIENCE, "no room any more after {sent} bytes");
                 thread::yield_now();

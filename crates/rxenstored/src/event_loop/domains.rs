@@ -58,29 +58,25 @@ impl EventLoop {
     }
 
     pub(super) fn guests_ready(&mut self) {
-        let fired = self.guests.fired(&mut self.services);
-        if fired.news {
+        if self.guests.fired(&mut self.look_at, &mut self.services) {
             self.hear_news();
         }
-        self.look_at(fired.domains);
     }
 
-    /// Looks at the rings of guests that may have gone on without saying so.
-    pub(super) fn look_again(&mut self) {
+    /// Looks at the rings of guests that fired, or may have gone on without saying so.
+    pub(super) fn look_at_rings(&mut self) {
         if self.alarm.is_due(self.time.at()) {
-            self.look_again.extend(self.guests.settle());
+            self.look_at.extend(self.guests.settle());
         }
-        let again = mem::take(&mut self.look_again);
-        self.look_at(again);
-    }
-
-    fn look_at(&mut self, guests: Vec<Domid>) {
-        for domid in guests {
+        let mut guests = mem::take(&mut self.look_at);
+        for domid in guests.drain(..) {
             if let Some(id) = self.engine.ring(domid) {
                 self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
                 self.write(id);
             }
         }
+        // To look adds none. Its memory is for those that fire next.
+        self.look_at = guests;
     }
 
     /// Learns of which domains something became.
