@@ -140,7 +140,7 @@ pub struct EventLoop {
     time: EngineTime,
     /// Connections with requests, in the order of their turns.
     line: Line,
-    /// Guests whose rings are to be looked at: they fired, or went on while they were told.
+    /// Guests whose rings are to be looked at: they fired, or went on.
     look_at: Vec<Domid>,
     /// For when it is to be looked whether any went on without a word.
     alarm: Alarm,

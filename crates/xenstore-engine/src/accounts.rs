@@ -65,10 +65,13 @@ impl Engine {
             estates.apply(&change);
         });
         let mut others: HashMap<Domid, usize> = HashMap::new();
+        let mut buffers_agree = true;
         for connection in self.connections().filter(|it| !it.caller.privileged) {
+            buffers_agree &= connection.charged == connection.buffers();
             *others.entry(connection.caller.domid).or_default() += weight(connection);
         }
-        estates == self.domains.estates
+        buffers_agree
+            && estates == self.domains.estates
             && self.domains.iter().all(|(domid, domain)| {
                 let Charge { nodes, bytes } = counted.of(domid);
                 let bytes = bytes + signed(others.get(&domid).copied().unwrap_or(0));

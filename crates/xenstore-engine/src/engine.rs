@@ -267,7 +267,7 @@ impl Engine {
 
     /// Takes bytes a client sent. They are answered in its turns. What is held for a
     /// client is what the caller feeds: it stops while [`wants_input`](Self::wants_input)
-    /// says no. What of it a turn leaves is charged then.
+    /// says no.
     pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
         if let Some(connection) = find(&mut self.connections, id)
             && !connection.broken
@@ -276,6 +276,7 @@ impl Engine {
                 connection.inbox.lend(self.spares.take());
             }
             connection.inbox.push(bytes);
+            self.charge_buffers(id);
         }
     }
 
@@ -433,13 +434,22 @@ impl Engine {
         Some(id)
     }
 
-    /// What waits to be sent to a client, with room for more.
-    pub(crate) fn outbox(&mut self, id: ConnectionId) -> Option<&mut Outbox> {
-        let outbox = &mut find(&mut self.connections, id)?.outbox;
-        if outbox.is_without_buffer() {
-            outbox.lend(self.spares.take());
+    /// Has something put into what waits to be sent to a client, where `put` says whether it
+    /// was. The client is then among those with something to send.
+    pub(crate) fn put_out(
+        &mut self,
+        id: ConnectionId,
+        put: impl FnOnce(&mut Outbox) -> bool,
+    ) -> Option<bool> {
+        let connection = find(&mut self.connections, id)?;
+        if connection.outbox.is_without_buffer() {
+            connection.outbox.lend(self.spares.take());
         }
-        Some(outbox)
+        let done = put(&mut connection.outbox);
+        if done && !mem::replace(&mut connection.queued, true) {
+            self.outgoing.push_back(id);
+        }
+        Some(done)
     }
 
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
@@ -493,15 +503,6 @@ impl Engine {
             listing: &mut self.listing,
         };
         (&mut self.store, context)
-    }
-
-    /// Puts a connection on the list of those with something to send.
-    pub(crate) fn queue(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connection_mut(id)
-            && !mem::replace(&mut connection.queued, true)
-        {
-            self.outgoing.push_back(id);
-        }
     }
 
     pub(crate) fn observe(

@@ -184,11 +184,10 @@ impl Engine {
             return;
         };
         let room = self.domains.room(&caller);
-        if !self.outbox(watch.connection).is_some_and(|outbox| outbox.event(event, room)) {
+        if self.put_out(watch.connection, |outbox| outbox.event(event, room)) != Some(true) {
             return;
         }
         self.charge_buffers(watch.connection);
-        self.queue(watch.connection);
         let incident = Incident::Event { path: event.path, token: event.token };
         self.observe(watch.connection, 0, daemon, &incident);
     }

@@ -45,13 +45,28 @@ impl Operation {
     /// What it acts on.
     pub fn name(&self) -> Name {
         match self {
+            Self::GetPerms(name) | Self::SetPerms(name, _) => name.clone(),
             Self::Read(path)
             | Self::Directory(path)
             | Self::DirectoryPart(path, _)
             | Self::Write(path, _)
             | Self::Mkdir(path)
             | Self::Rm(path) => Name::Node(path.clone()),
-            Self::GetPerms(name) | Self::SetPerms(name, _) => name.clone(),
+        }
+    }
+
+    /// The path of what it acts on; `None` for a special name.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::GetPerms(Name::Special(_)) | Self::SetPerms(Name::Special(_), _) => None,
+            Self::GetPerms(Name::Node(path))
+            | Self::SetPerms(Name::Node(path), _)
+            | Self::Read(path)
+            | Self::Directory(path)
+            | Self::DirectoryPart(path, _)
+            | Self::Write(path, _)
+            | Self::Mkdir(path)
+            | Self::Rm(path) => Some(path),
         }
     }
 }

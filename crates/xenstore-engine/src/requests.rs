@@ -94,8 +94,11 @@ impl Engine {
             Some(kind) => self.decide(id, kind, &header, payload, known, outside),
             None => Err(Errno::NoSys.into()),
         };
-        let outcome = match outcome {
-            Ok(granted) => Ok(granted),
+        let granted = match outcome {
+            Ok(Granted { reply, then }) => {
+                let kind = kind.unwrap_or(MessageType::Error);
+                self.reply(id, kind, &header, &reply).map(|()| then)
+            }
             Err(Hindrance::Refused(refusal)) => Err(refusal),
             Err(Hindrance::Held) => {
                 let known = known.unwrap_or(self.domains.latest());
@@ -103,16 +106,12 @@ impl Engine {
             }
         };
         if kind == Some(MessageType::TransactionStart) {
-            let number = match &outcome {
-                Ok(Granted { then: Then::Begun(number), .. }) => *number,
+            let number = match granted {
+                Ok(Then::Begun(number)) => number,
                 _ => header.transaction_id,
             };
             self.observe(id, number, outside.daemon, &request);
         }
-        let granted = outcome.and_then(|granted| {
-            let kind = kind.unwrap_or(MessageType::Error);
-            self.reply(id, kind, &header, &granted.reply).map(|()| granted.then)
-        });
         match granted {
             Ok(Then::Nothing | Then::Begun(_)) => {}
             Ok(Then::Tell(name, effect)) => self.tell_change(&name, &effect, outside.daemon),
@@ -133,15 +132,11 @@ impl Engine {
             Reply::Value(value) => value.as_bytes(),
             Reply::Payload(payload) => payload,
         };
-        let Some(outbox) = self.outbox(id) else {
-            return Ok(());
-        };
         let Header { request_id, transaction_id, .. } = *header;
-        if !outbox.reply(kind, request_id, transaction_id, payload) {
-            return Err(Errno::TooBig.into());
+        match self.put_out(id, |outbox| outbox.reply(kind, request_id, transaction_id, payload)) {
+            Some(false) => Err(Errno::TooBig.into()),
+            Some(true) | None => Ok(()),
         }
-        self.queue(id);
-        Ok(())
     }
 
     fn refuse(
@@ -191,7 +186,7 @@ impl Engine {
     fn grant(
         &mut self,
         id: ConnectionId,
-        caller: Caller,
+        mut caller: Caller,
         transaction: u32,
         request: Request<'_>,
         known: Option<Identity>,
@@ -206,7 +201,11 @@ impl Engine {
             Request::Mkdir(path) => Operation::Mkdir(path),
             Request::Rm(path) => Operation::Rm(path),
             Request::SetPerms { name, count, permissions } => {
-                self.grant_permissions(caller, count, name, permissions, known, outside)?
+                let operation =
+                    self.grant_permissions(caller, count, name, permissions, known, outside)?;
+                // On the way came perhaps the news that the sender is dead, or its target.
+                caller = self.connection(id).ok_or(Errno::Io)?.caller;
+                operation
             }
             Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
             Request::Unwatch(key) => return self.unwatch(id, caller, &key),
@@ -228,8 +227,6 @@ impl Engine {
                 return Ok(self.administer(caller, &other, outside)?.into());
             }
         };
-        // On the way came perhaps the news that the sender is dead, or its target.
-        let caller = self.connection(id).ok_or(Errno::Io)?.caller;
         self.operate(id, caller, transaction, operation, outside.daemon)
     }
 
@@ -267,14 +264,15 @@ impl Engine {
         daemon: &mut dyn Daemon,
     ) -> Outcome {
         if !caller.privileged
-            && let Name::Node(path) = operation.name()
+            && let Some(path) = operation.path()
         {
-            self.check_path(caller, &path)?;
+            self.check_path(caller, path)?;
         }
         if transaction != 0 {
             return self.operate_inside(id, caller, transaction, operation);
         }
-        if self.protection.is_active(Rank::of(&caller))
+        if !operation.is_read()
+            && self.protection.is_active(Rank::of(&caller))
             && self.would_do(caller, &operation)
             && let Some(disturbance) = Disturbance::by(&operation, &self.store)
             && self.holds_back(id, caller, &[disturbance], daemon)
@@ -303,7 +301,7 @@ impl Engine {
         let mut ledger = Ledger::default();
         let (store, context) = self.context(caller);
         let mut context = Context { ledger: &mut ledger, ..context };
-        !operation.is_read() && store.clone().execute(operation, &mut context).is_ok()
+        store.clone().execute(operation, &mut context).is_ok()
     }
 
     fn check_path(&self, caller: Caller, path: &Path) -> Result<(), Refusal> {

@@ -103,7 +103,7 @@ impl Rings {
     /// again will be tried again.
     pub fn flush(&mut self, look_at: &mut Vec<Domid>) -> io::Result<()> {
         let mut outcome = Ok(());
-        let moved = mem::take(&mut self.moved);
+        let mut moved = mem::take(&mut self.moved);
         for &domid in &moved {
             if let Some(ring) = self.connected.get_mut(domid)
                 && mem::take(&mut ring.moved)
@@ -131,8 +131,8 @@ impl Rings {
         let gone_on = |domid: &Domid| self.connected.get(*domid).is_some_and(Ring::has_gone_on);
         look_at.extend(moved.iter().copied().filter(gone_on));
         // Its memory is for those that move next.
+        moved.clear();
         self.moved = moved;
-        self.moved.clear();
         outcome
     }
 

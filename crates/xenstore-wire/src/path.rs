@@ -316,20 +316,18 @@ fn within(text: &str, limit: usize) -> Result<(), PathError> {
 /// What holds for every spelling: allowed bytes, no component without a name.
 #[expect(clippy::needless_bitwise_bool, reason = "lazy ones are a way out in between")]
 fn well_formed(spelling: &[u8]) -> Result<&str, PathError> {
-    if spelling.is_empty() {
+    let [rest @ .., last] = spelling else {
         return Err(PathError::Empty);
-    }
-    // Without a way out in between, both are done for many bytes at a time: a quarter of the
+    };
+    // Without a way out in between, it is done for many bytes at a time: a quarter of the
     // instructions.
-    let forbidden = spelling.iter().fold(false, |found, &byte| found | !allowed(byte));
-    let pairs = spelling.iter().zip(spelling.get(1..).unwrap_or_default());
-    let doubled = pairs.fold(false, |found, (&a, &b)| found | ((a == b'/') & (b == b'/')));
-    if forbidden {
-        let byte = spelling.iter().copied().find(|&byte| !allowed(byte));
-        return Err(PathError::Character(byte.unwrap_or_default()));
-    }
-    if doubled || spelling.ends_with(b"/") && spelling.len() > 1 {
-        return Err(PathError::EmptyComponent);
+    let pairs = rest.iter().zip(spelling.get(1..).unwrap_or_default());
+    let wrong = pairs.fold(false, |wrong, (&byte, &next)| {
+        wrong | !allowed(byte) | ((byte == b'/') & (next == b'/'))
+    });
+    if wrong || !allowed(*last) || (*last == b'/' && !rest.is_empty()) {
+        let forbidden = spelling.iter().copied().find(|&byte| !allowed(byte));
+        return Err(forbidden.map_or(PathError::EmptyComponent, PathError::Character));
     }
     // The allowed bytes are ASCII, so this cannot fail; written so that it need not be argued.
     std::str::from_utf8(spelling).map_err(|error| {

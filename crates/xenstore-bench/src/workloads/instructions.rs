@@ -18,9 +18,11 @@ use crate::workload::{Run, Workload};
 const READ: &str = "READ";
 const WRITE: &str = "WRITE";
 
-const CASES: [(&str, Load); 8] = [
+const CASES: [(&str, Load); 10] = [
     (READ, Load::Clients(Question::Read, 1, 1)),
     (WRITE, Load::Clients(Question::Write, 1, 1)),
+    ("READ, 16 in flight", Load::Clients(Question::Read, 1, 16)),
+    ("WRITE, 16 in flight", Load::Clients(Question::Write, 1, 16)),
     ("DIRECTORY, 8 children", Load::Clients(Question::Directory, 1, 1)),
     ("MKDIR, RM, each", Load::Clients(Question::MkdirAndRm, 1, 1)),
     ("transaction of 12 messages", Load::Transaction),
