@@ -275,14 +275,11 @@ impl World {
     /// Turns for those who waited and need not any more. Who waits again waits for
     /// somebody who got on.
     fn wake(&mut self) {
-        for _ in 0..1000 {
-            let ready = self.engine.take_ready();
-            if ready.is_empty() {
+        for _ in 0..100_000 {
+            let Some(id) = self.engine.next_ready() else {
                 return;
-            }
-            for id in ready {
-                self.turns(id);
-            }
+            };
+            self.turns(id);
         }
         panic!("some wake each other for ever");
     }
@@ -290,7 +287,7 @@ impl World {
     /// Time passes until nobody waits for another.
     fn let_all_go_on(&mut self) {
         for _ in 0..1000 {
-            if self.clients.iter().all(|(id, _)| !self.engine.is_held(*id)) {
+            if self.clients.iter().all(|(id, _)| !self.engine.standing(*id).is_held) {
                 return;
             }
             let next = self.engine.deadline().expect("who waits, waits for a time");
@@ -364,7 +361,7 @@ impl World {
         let which = usize::from(by) % self.clients.len();
         let (id, client) = &mut self.clients[which];
         // As a daemon does: nothing is read of a client that does not read.
-        if !self.engine.wants_input(*id) {
+        if !self.engine.standing(*id).wants_input {
             return;
         }
         self.engine.receive(*id, bytes);
@@ -457,7 +454,7 @@ impl World {
     /// Sockets live until they are closed; a ring as long as the engine knows it.
     fn is_alive(&self, id: ConnectionId) -> bool {
         let ring = (0..5).any(|domid| self.engine.ring(Domid::new(domid)) == Some(id));
-        ring || self.engine.wants_input(id)
+        ring || self.engine.standing(id).wants_input
     }
 }
 

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-use xenstore_engine::{ConnectionId, Engine};
+use xenstore_engine::{ConnectionId, Engine, Standing};
 
 /// Bytes read from a client at a time: several of the largest messages.
 const READ_SIZE: usize = 16 * 1024;
@@ -40,10 +40,11 @@ struct Client {
 /// What came of reading or writing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
-    /// The connection goes on.
+    /// The client has sent a whole request.
+    Asks,
+    /// Nothing to be done, but the connection goes on, if only until the client has taken what
+    /// waits for it.
     Open,
-    /// The client sends nothing more, and has to take what waits for it.
-    Lingers,
     /// The client is gone.
     Gone,
 }
@@ -125,7 +126,7 @@ impl Clients {
 
     /// Reads once, if the engine wants bytes of this client.
     pub fn read(&mut self, engine: &mut Engine, id: ConnectionId) -> Progress {
-        if !engine.wants_input(id) {
+        if !engine.standing(id).wants_input {
             return Progress::Open;
         }
         let client = self.table.get_mut(id.slot()).and_then(Option::as_mut);
@@ -136,11 +137,11 @@ impl Clients {
             Ok(0) if engine.output(id).is_empty() => Progress::Gone,
             Ok(0) => {
                 client.ended = true;
-                Progress::Lingers
+                Progress::Open
             }
             Ok(count) => {
-                engine.receive(id, self.scratch.get(..count).unwrap_or_default());
-                Progress::Open
+                let bytes = self.scratch.get(..count).unwrap_or_default();
+                if engine.receive(id, bytes) { Progress::Asks } else { Progress::Open }
             }
             Err(Errno::AGAIN | Errno::INTR) => Progress::Open,
             Err(_) => Progress::Gone,
@@ -155,37 +156,37 @@ impl Clients {
         let Some(client) = self.get(id) else {
             return Progress::Open;
         };
-        loop {
+        let mut more = engine.standing(id).has_output;
+        while more {
             let output = engine.output(id);
-            if output.is_empty() {
-                return if client.ended { Progress::Gone } else { Progress::Open };
-            }
             let length = output.len();
             match rustix::net::send(client.socket.as_fd(), output, SendFlags::NOSIGNAL) {
-                Ok(count) => engine.sent(id, count),
+                Ok(count) => more = engine.sent(id, count),
                 Err(Errno::AGAIN) => return Progress::Open,
                 Err(Errno::INTR) => {}
-                Err(_gone) => engine.sent(id, length),
+                Err(_gone) => more = engine.sent(id, length),
             }
         }
+        if client.ended { Progress::Gone } else { Progress::Open }
     }
 
-    /// Has epoll wait for what this client can do next. Costs a system call only when
-    /// that changed.
+    /// Has epoll wait for what a client of this standing can do next. Costs a system call only
+    /// when that changed.
     pub fn adjust_interest(
         &mut self,
         epoll: &OwnedFd,
-        engine: &Engine,
         id: ConnectionId,
+        standing: Standing,
         data: u64,
     ) -> io::Result<()> {
         let Some(client) = self.get_mut(id).filter(|client| !client.ignored) else {
             return Ok(());
         };
         let mut interest = EventFlags::empty();
-        let reads = !client.ended && engine.listens_to(id);
+        // Who is held back is not read meanwhile, and must not be reported again.
+        let reads = !client.ended && !standing.lags && !standing.is_held;
         interest.set(EventFlags::IN, reads);
-        interest.set(EventFlags::OUT, !engine.output(id).is_empty());
+        interest.set(EventFlags::OUT, standing.has_output);
         if interest != client.interest {
             epoll::modify(epoll, &client.socket, epoll::EventData::new_u64(data), interest)?;
             client.interest = interest;

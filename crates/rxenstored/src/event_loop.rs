@@ -18,7 +18,7 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 use thiserror::Error;
-use xenstore_engine::{ConnectionId, Engine, Outside, Turn};
+use xenstore_engine::{ConnectionId, Engine, Outside, Standing, Turn};
 use xenstore_host::{ConnectError, Rings};
 use xenstore_wire::Domid;
 
@@ -229,8 +229,13 @@ impl EventLoop {
     /// Waits for something to do; only looks if somebody is waiting for a turn already.
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
         let pause = self.door.pause(&self.epoll);
-        self.time.served(Instant::now());
-        let deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
+        let mut deadline = None;
+        // How long the round took matters only for what ends by time, and costs to be asked.
+        let timeless = self.engine.is_timeless();
+        if !timeless {
+            self.time.served(Instant::now());
+            deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
+        }
         let nothing = self.line.is_empty() && self.look_at.is_empty() && self.changed.is_empty();
         let most = if nothing {
             let times = [pause, deadline, self.thrift.pause()];
@@ -240,7 +245,7 @@ impl EventLoop {
         };
         let mut waited = Ok(());
         events.clear();
-        if most != Some(Duration::ZERO) && self.engine.keeps_waiting() {
+        if !timeless && most != Some(Duration::ZERO) && self.engine.keeps_waiting() {
             let begun = Instant::now();
             while events.is_empty() && waited.is_ok() && begun.elapsed() < ALERT {
                 waited = self.look(events, Some(Duration::ZERO));
@@ -322,7 +327,7 @@ impl EventLoop {
         // At the end of a connection what waits for it goes first: a client that lags
         // is not read, not even to find out that it is gone.
         let over = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-        if over && self.engine.is_held(id) {
+        if over && self.engine.standing(id).is_held {
             return self.clients.ignore(&self.epoll, id);
         }
         if over || flags.contains(EventFlags::OUT) {
@@ -330,10 +335,8 @@ impl EventLoop {
         }
         if over || flags.contains(EventFlags::IN) {
             match self.clients.read(&mut self.engine, id) {
-                // Who is held back is not read meanwhile, and must not be reported again.
-                Progress::Open if self.engine.is_held(id) => self.wait_for(id),
-                Progress::Open => self.wants_turn(id),
-                Progress::Lingers => self.wait_for(id),
+                Progress::Asks => self.line.join(id),
+                Progress::Open => self.go_on(id),
                 Progress::Gone => self.drop_client(id),
             }
         }
@@ -350,22 +353,44 @@ impl EventLoop {
 
     /// Puts a connection in line for a turn if it has requests.
     fn wants_turn(&mut self, id: ConnectionId) {
-        let has_input = |domid| self.guests.has_input(&self.engine, id, domid);
-        if self.engine.is_ready(id) || self.engine.ring_of(id).is_some_and(has_input) {
+        self.line_up(id, self.engine.standing(id));
+    }
+
+    fn line_up(&mut self, id: ConnectionId, standing: Standing) {
+        let has_requests = |domid| standing.wants_input && self.guests.has_requests(domid);
+        if standing.is_ready || standing.ring.is_some_and(has_requests) {
             self.line.join(id);
+        }
+    }
+
+    /// After something was read or written: a turn if there are requests, and epoll waits for
+    /// what the client can do next.
+    fn go_on(&mut self, id: ConnectionId) {
+        let standing = self.engine.standing(id);
+        self.line_up(id, standing);
+        let data = Token::Client(id.slot()).data();
+        if let Err(error) = self.clients.adjust_interest(&self.epoll, id, standing, data) {
+            tracing::warn!(%error, "client cannot be waited for");
+            self.drop_client(id);
         }
     }
 
     /// Puts those in line who waited for somebody's transaction and need not any more.
     fn line_up_the_woken(&mut self) {
-        for id in self.engine.take_ready() {
-            let data = Token::Client(id.slot()).data();
-            if let Err(error) = self.clients.listen_again(&self.epoll, id, data) {
-                tracing::warn!(%error, "client cannot be waited for");
-                self.drop_client(id);
-            }
-            self.wants_turn(id);
+        while let Some(id) = self.engine.next_ready() {
+            self.was_woken(id);
         }
+    }
+
+    /// Mostly nobody was.
+    #[cold]
+    fn was_woken(&mut self, id: ConnectionId) {
+        let data = Token::Client(id.slot()).data();
+        if let Err(error) = self.clients.listen_again(&self.epoll, id, data) {
+            tracing::warn!(%error, "client cannot be waited for");
+            self.drop_client(id);
+        }
+        self.wants_turn(id);
     }
 
     /// One turn for everybody in line.
@@ -375,7 +400,7 @@ impl EventLoop {
             let Some(id) = self.line.take_first() else {
                 return;
             };
-            match self.engine.ring_of(id) {
+            match self.engine.standing(id).ring {
                 Some(domid) => self.guest_turn(id, domid),
                 None => self.client_turn(id),
             }
@@ -407,7 +432,7 @@ impl EventLoop {
         while let Some(id) = self.engine.next_outgoing() {
             // Who is full says so when there is room again: to try is in vain.
             if self.clients.is_full(id) {
-                self.wait_for(id);
+                self.go_on(id);
             } else {
                 self.write(id);
             }
@@ -416,27 +441,21 @@ impl EventLoop {
 
     /// Tells guests that their rings moved.
     fn tell_guests(&mut self) {
-        self.guests.flush(&mut self.look_at, &mut self.services);
+        if self.guests.are_to_be_told() {
+            self.guests.flush(&mut self.look_at, &mut self.services);
+        }
     }
 
     /// Writes what a client takes. With that out of the way its requests may go on.
     fn write(&mut self, id: ConnectionId) {
-        if let Some(domid) = self.engine.ring_of(id) {
+        if let Some(domid) = self.engine.standing(id).ring {
             self.guests.write(&mut self.engine, id, domid, &mut self.services);
-            return self.wants_turn(id);
-        }
-        if self.clients.write(&mut self.engine, id) == Progress::Gone {
-            return self.drop_client(id);
-        }
-        self.wants_turn(id);
-        self.wait_for(id);
-    }
-
-    fn wait_for(&mut self, id: ConnectionId) {
-        let data = Token::Client(id.slot()).data();
-        if let Err(error) = self.clients.adjust_interest(&self.epoll, &self.engine, id, data) {
-            tracing::warn!(%error, "client cannot be waited for");
-            self.drop_client(id);
+            self.wants_turn(id);
+        } else {
+            match self.clients.write(&mut self.engine, id) {
+                Progress::Open | Progress::Asks => self.go_on(id),
+                Progress::Gone => self.drop_client(id),
+            }
         }
     }
 

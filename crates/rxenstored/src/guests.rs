@@ -92,6 +92,11 @@ impl Guests {
         self.rings().map_or(Some(Vec::new()), Rings::changed)
     }
 
+    /// Whether there is something to be [flushed](Self::flush).
+    pub fn are_to_be_told(&self) -> bool {
+        matches!(&self.host, Host::Rings(rings) if rings.is_to_be_flushed())
+    }
+
     /// Tells the guests whose rings moved. Appends to `look_at` whose rings are to be looked at
     /// once more.
     pub fn flush(&mut self, look_at: &mut Vec<Domid>, services: &mut Services) {
@@ -128,9 +133,9 @@ impl Guests {
         self.rings().map_or(Vec::new(), Rings::settle)
     }
 
-    /// Whether a guest has sent bytes that the engine wants.
-    pub fn has_input(&mut self, engine: &Engine, id: ConnectionId, domid: Domid) -> bool {
-        engine.wants_input(id) && self.rings().is_some_and(|rings| rings.has_requests(domid))
+    /// Whether a guest has sent bytes that were not read.
+    pub fn has_requests(&self, domid: Domid) -> bool {
+        matches!(&self.host, Host::Rings(rings) if rings.has_requests(domid))
     }
 
     /// Reads what a guest sent, if the engine wants it.
@@ -141,14 +146,16 @@ impl Guests {
         domid: Domid,
         services: &mut Services,
     ) {
-        if !engine.wants_input(id) {
+        if !engine.standing(id).wants_input {
             return;
         }
         let Host::Rings(rings) = &mut self.host else {
             return;
         };
         match rings.read(domid, &mut self.scratch) {
-            Ok(count) => engine.receive(id, self.scratch.get(..count).unwrap_or_default()),
+            Ok(count) => {
+                engine.receive(id, self.scratch.get(..count).unwrap_or_default());
+            }
             Err(bad) => {
                 services.ring_given_up(domid, &bad);
                 self.cut_off(engine, id, domid, RingError::Indices, services);
@@ -167,14 +174,11 @@ impl Guests {
         let Some(rings) = self.rings() else {
             return;
         };
-        loop {
-            let output = engine.output(id);
-            if output.is_empty() {
-                return;
-            }
-            match rings.write(domid, output) {
+        let mut more = engine.standing(id).has_output;
+        while more {
+            match rings.write(domid, engine.output(id)) {
                 Ok(0) => return,
-                Ok(count) => engine.sent(id, count),
+                Ok(count) => more = engine.sent(id, count),
                 Err(bad) => {
                     services.ring_given_up(domid, &bad);
                     return self.cut_off(engine, id, domid, RingError::Indices, services);

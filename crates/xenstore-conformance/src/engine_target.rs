@@ -132,7 +132,7 @@ impl EngineTarget {
                 }
                 // Nobody else speaks before this is answered, so whoever holds it back is
                 // silent until its time is up.
-                Turn::Idle if self.engine.is_held(id) => {
+                Turn::Idle if self.engine.standing(id).is_held => {
                     self.now = self.engine.deadline().unwrap_or(self.now).max(self.now);
                     self.engine.pass_time(self.now, &mut self.daemon);
                 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use xenstore_wire::{Decoder, Name};
+use xenstore_wire::{Decoder, Domid, Name};
 
 use crate::acl::Caller;
 use crate::hold::Held;
@@ -32,6 +32,25 @@ pub(crate) struct Buffers {
     pub replies: usize,
 }
 
+/// What a connection can do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
+pub struct Standing {
+    /// The domain whose ring it is; `None` for a socket.
+    pub ring: Option<Domid>,
+    /// It has requests that could be answered in a turn.
+    pub is_ready: bool,
+    /// More bytes of it should be read: it takes its replies, and no complete request waits.
+    pub wants_input: bool,
+    /// A request of it waits for the end of another's transaction: for one at a time, and each
+    /// for no longer than [`Settings::protection_time`](crate::Settings::protection_time).
+    pub is_held: bool,
+    /// It lags far behind in taking its output: it is not to be listened to.
+    pub lags: bool,
+    /// Something waits to be sent.
+    pub has_output: bool,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -49,7 +68,7 @@ pub(crate) struct Connection {
     /// What it is owed for transactions it lost.
     pub claim: Claim,
     /// A request that had to wait.
-    pub held: Option<Held>,
+    pub held: Option<Box<Held>>,
     last_transaction: u32,
     /// How often it began anew.
     pub renewals: u64,
@@ -109,9 +128,18 @@ impl Connection {
         Buffers { bytes, replies: self.outbox.unsent_replies() }
     }
 
-    /// Whether there is a request to be answered.
-    pub fn is_ready(&self) -> bool {
-        self.held.as_ref().map_or(self.inbox.is_ready(), |held| !held.asleep)
+    /// What it can do next.
+    pub fn standing(&self) -> Standing {
+        let (lags, has_request) = (self.outbox.is_congested(), self.inbox.is_ready());
+        let held = self.held.as_ref().map(|held| held.asleep);
+        Standing {
+            ring: (self.transport == Transport::Ring).then_some(self.caller.domid),
+            is_ready: !lags && held.map_or(has_request, |asleep| !asleep),
+            wants_input: !lags && !has_request && held.is_none() && !self.broken,
+            is_held: held == Some(true),
+            lags,
+            has_output: !self.outbox.bytes().is_empty(),
+        }
     }
 
     /// An id for a new transaction: the next number that is neither 0 nor in use.

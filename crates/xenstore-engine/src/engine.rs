@@ -8,10 +8,9 @@ use xenstore_wire::{Decoder, Domid, Features};
 
 use crate::acl::Caller;
 use crate::charges::signed;
-use crate::connection::{Connection, Transport};
+use crate::connection::{Connection, Standing, Transport};
 use crate::context::{Clock, Context};
 use crate::domains::Domains;
-use crate::hold::Held;
 use crate::ids::ConnectionId;
 use crate::listing::Listing;
 use crate::outbox::Outbox;
@@ -113,7 +112,7 @@ pub struct Engine {
     pub(crate) protection: Protection,
     pub(crate) versions: Versions,
     /// Connections that were woken and wait to be given a turn.
-    pub(crate) ready: Vec<ConnectionId>,
+    pub(crate) ready: VecDeque<ConnectionId>,
     /// The time, as far as it is known.
     pub(crate) now: Duration,
     /// Commits until the next that fails for the sake of a test, if any shall.
@@ -168,7 +167,7 @@ impl Engine {
             expiries: BTreeSet::new(),
             protection: Protection::new(settings.protection_time),
             versions: Versions::new(settings.old_versions),
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             now: Duration::ZERO,
             commits_until_failure: settings.test_eagain.then_some(2),
             watches: Watches::default(),
@@ -265,54 +264,33 @@ impl Engine {
         self.wake();
     }
 
-    /// Takes bytes a client sent. They are answered in its turns. What is held for a
-    /// client is what the caller feeds: it stops while [`wants_input`](Self::wants_input)
-    /// says no.
-    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
-        if let Some(connection) = find(&mut self.connections, id)
-            && !connection.broken
-        {
-            if connection.inbox.memory() == 0 {
-                connection.inbox.lend(self.spares.take());
-            }
-            connection.inbox.push(bytes);
+    /// Takes bytes a client sent; whether there is a whole request now, to be answered in its
+    /// turns. What is held for a client is what the caller feeds: it stops while it does not
+    /// [want input](Standing::wants_input).
+    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
+        let connection = find(&mut self.connections, id).filter(|connection| !connection.broken);
+        let Some(connection) = connection else {
+            return false;
+        };
+        if connection.inbox.memory() == 0 {
+            connection.inbox.lend(self.spares.take());
+        }
+        connection.inbox.push(bytes);
+        let is_whole = connection.inbox.is_ready();
+        if !connection.caller.privileged {
             self.charge_buffers(id);
         }
+        is_whole
     }
 
-    /// Whether more bytes of this client should be read: it takes its replies, and no
-    /// complete request of it waits.
-    pub fn wants_input(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| {
-            !connection.broken
-                && !connection.outbox.is_congested()
-                && !connection.inbox.is_ready()
-                && connection.held.is_none()
-        })
-    }
-
-    /// Whether a client is to be listened to: it does not lag far behind in taking its output,
-    /// and is not [held](Self::is_held).
-    pub fn listens_to(&self, id: ConnectionId) -> bool {
-        self.connection(id)
-            .is_some_and(|connection| !connection.outbox.is_congested() && !connection.is_asleep())
-    }
-
-    /// Whether a client has requests that could be answered in a turn.
-    pub fn is_ready(&self, id: ConnectionId) -> bool {
-        self.connection(id)
-            .is_some_and(|connection| !connection.outbox.is_congested() && connection.is_ready())
+    /// What a connection can do next; nothing, if it is gone.
+    pub fn standing(&self, id: ConnectionId) -> Standing {
+        self.connection(id).map_or(Standing::default(), Connection::standing)
     }
 
     /// The connection of a domain's ring.
     pub fn ring(&self, domid: Domid) -> Option<ConnectionId> {
         self.domains.get(domid)?.connection
-    }
-
-    /// The domain whose ring a connection is; `None` for a socket.
-    pub fn ring_of(&self, id: ConnectionId) -> Option<Domid> {
-        let connection = self.connection(id)?;
-        (connection.transport == Transport::Ring).then_some(connection.caller.domid)
     }
 
     /// The committed store as text, for people: a line per node, with its permissions.
@@ -337,11 +315,11 @@ impl Engine {
         if !caller.privileged {
             self.limit_replies(id, caller.domid);
         }
-        if let Some(Held { header, payload, known, .. }) = held {
-            self.answer(id, header, &payload, Some(known), outside);
+        if let Some(held) = held {
+            self.answer(id, held.header, &held.payload, Some(held.known), outside);
             self.had_turn(id);
         }
-        let turn = self.answer_requests(id, &mut inbox, outside);
+        let turn = self.answer_requests(id, renewals, &mut inbox, outside);
         if let Some(connection) = self.connection_mut(id) {
             if connection.renewals != renewals {
                 // What came behind the request that did it is forgotten with the rest.
@@ -352,8 +330,10 @@ impl Engine {
             connection.broken = turn == Turn::Broken;
             self.spares.give(spare);
         }
-        self.charge_buffers(id);
-        self.watch_soft_limit(id, outside.daemon);
+        if !caller.privileged {
+            self.charge_buffers(id);
+            self.watch_soft_limit(id, outside.daemon);
+        }
         self.cast_off_old(outside.daemon);
         turn
     }
@@ -375,17 +355,17 @@ impl Engine {
     fn answer_requests(
         &mut self,
         id: ConnectionId,
+        renewals: u64,
         inbox: &mut Decoder,
         outside: &mut Outside<'_>,
     ) -> Turn {
-        let renewals = self.connection(id).map(|connection| connection.renewals);
         for _ in 0..REQUESTS_PER_TURN {
             let waits = |connection: &Connection| {
                 connection.outbox.is_congested()
                     || connection.held.is_some()
-                    || Some(connection.renewals) != renewals
+                    || connection.renewals != renewals
             };
-            if self.connection(id).is_none_or(waits) {
+            if inbox.buffered() == 0 || self.connection(id).is_none_or(waits) {
                 return Turn::Idle;
             }
             if self.effort > EFFORT_PER_TURN {
@@ -414,13 +394,19 @@ impl Engine {
         self.connection(id).map_or(&[], |connection| connection.outbox.bytes())
     }
 
-    /// Takes note that so many bytes of [`output`](Self::output) were sent.
-    pub fn sent(&mut self, id: ConnectionId, bytes: usize) {
-        if let Some(connection) = find(&mut self.connections, id) {
-            connection.outbox.consume(bytes);
-            self.spares.give(connection.outbox.reclaim());
+    /// Takes note that so many bytes of [`output`](Self::output) were sent; whether there are
+    /// more.
+    pub fn sent(&mut self, id: ConnectionId, bytes: usize) -> bool {
+        let Some(connection) = find(&mut self.connections, id) else {
+            return false;
+        };
+        connection.outbox.consume(bytes);
+        self.spares.give(connection.outbox.reclaim());
+        let more = !connection.outbox.bytes().is_empty();
+        if !connection.caller.privileged {
             self.charge_buffers(id);
         }
+        more
     }
 
     /// A connection that got something to send since it was last named, if there is one. The

@@ -9,7 +9,6 @@ use std::time::Duration;
 use xenstore_wire::Header;
 
 use crate::acl::Caller;
-use crate::connection::Connection;
 use crate::domains::Identity;
 use crate::engine::Engine;
 use crate::footprint::Disturbance;
@@ -40,7 +39,7 @@ impl Engine {
     }
 
     /// Takes note of the time: protection ends, transactions that are open for too long go.
-    /// Who can go on for that is among those [ready](Self::take_ready).
+    /// Who can go on for that is among those [ready](Self::next_ready).
     pub fn pass_time(&mut self, now: Duration, daemon: &mut dyn Daemon) {
         self.now = now;
         if self.is_timeless() {
@@ -63,23 +62,15 @@ impl Engine {
         self.wake();
     }
 
-    /// Whether time changes nothing, as mostly.
-    fn is_timeless(&self) -> bool {
+    /// Whether time changes nothing, as mostly: nobody needs to know it then.
+    pub fn is_timeless(&self) -> bool {
         self.protection.is_idle() && self.expiries.is_empty()
     }
 
-    /// The connections that waited and can have a turn now, although no byte of theirs
-    /// arrived, in the order they should have it.
-    pub fn take_ready(&mut self) -> Vec<ConnectionId> {
-        std::mem::take(&mut self.ready)
-    }
-
-    /// Whether a request of this client waits for the end of another's transaction: for one
-    /// at a time, and each for no longer than [`Settings::protection_time`].
-    ///
-    /// [`Settings::protection_time`]: crate::Settings::protection_time
-    pub fn is_held(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(Connection::is_asleep)
+    /// A connection that waited and can have a turn now, although no byte of it arrived; the
+    /// first that should have it.
+    pub fn next_ready(&mut self) -> Option<ConnectionId> {
+        self.ready.pop_front()
     }
 
     /// Whether clients wait for what a protected one does next.
@@ -96,7 +87,8 @@ impl Engine {
         known: Identity,
     ) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.held = Some(Held { header, payload: payload.into(), asleep: true, known });
+            let held = Held { header, payload: payload.into(), asleep: true, known };
+            connection.held = Some(Box::new(held));
         }
         // It may be its turn already.
         self.wake();
@@ -112,7 +104,7 @@ impl Engine {
                 let held = self.connection_mut(id).and_then(|connection| connection.held.as_mut());
                 if let Some(held) = held.filter(|held| held.asleep) {
                     held.asleep = false;
-                    self.ready.push(id);
+                    self.ready.push_back(id);
                 } else {
                     // It is gone, or has its turn just now.
                     self.protection.had_turn(id, self.now);

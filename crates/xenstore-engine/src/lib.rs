@@ -85,7 +85,7 @@ mod versions;
 mod watch;
 mod way;
 
-pub use connection::Transport;
+pub use connection::{Standing, Transport};
 pub use engine::{Engine, Settings, Turn};
 pub use ids::ConnectionId;
 pub use outside::{Daemon, Incident, Origin, Outside, Silent, TraceSwitch};

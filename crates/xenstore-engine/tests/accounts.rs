@@ -120,7 +120,7 @@ impl World {
             _ => self.host.create(domid),
         }
         let engine = &self.host.engine;
-        self.clients.retain(|it| it.domid == 0 || engine.ring_of(it.id).is_some());
+        self.clients.retain(|it| it.domid == 0 || engine.standing(it.id).ring.is_some());
     }
 
     fn begin_anew(&mut self) {
@@ -157,7 +157,7 @@ impl World {
         let tool = self.host.socket();
         self.host.send(tool, kind, 0, payload.as_bytes());
         self.host.turn(tool);
-        self.host.sleep(Duration::from_secs(u64::from(self.host.engine.is_held(tool))));
+        self.host.sleep(Duration::from_secs(u64::from(self.host.engine.standing(tool).is_held)));
         self.host.engine.disconnect(tool, &mut self.host.log);
         self.settle();
     }
@@ -251,7 +251,7 @@ fn accounts_and_estates_are_what_a_recount_finds() {
             // Who has nothing open and nothing waiting is charged for nothing but nodes.
             for at in 0..world.clients.len() {
                 let Client { domid, id, .. } = world.clients[at];
-                if world.host.engine.ring_of(id).is_some() {
+                if world.host.engine.standing(id).ring.is_some() {
                     world.host.engine.renew(id, &mut world.host.log);
                     for quota in ["watches", "transactions", "outstanding"] {
                         assert_eq!(world.account(domid, quota), Some(0), "{quota} of {domid}");

@@ -18,7 +18,7 @@ struct Rounds {
 
 impl Rounds {
     fn line_up(&mut self, host: &Host, id: ConnectionId) {
-        if host.engine.is_ready(id) && !self.line.contains(&id) {
+        if host.engine.standing(id).is_ready && !self.line.contains(&id) {
             self.line.push_back(id);
         }
     }
@@ -38,7 +38,7 @@ impl Rounds {
     }
 
     fn woken(&mut self, host: &mut Host) {
-        for id in host.engine.take_ready() {
+        while let Some(id) = host.engine.next_ready() {
             self.line_up(host, id);
         }
     }
@@ -180,7 +180,7 @@ fn who_may_not_list_holds_back_nobody() {
     assert_eq!(host.ask_in(nosy, t, T::Directory, "/local/domain/5\0"), "EACCES");
     host.send(owner, T::Write, 0, b"data/private\0v");
     host.turn(owner);
-    assert!(!host.engine.is_held(owner), "a stranger holds back what is private");
+    assert!(!host.engine.standing(owner).is_held, "a stranger holds back what is private");
 }
 
 /// What is protected for a guest is bounded, for each of several lost transactions: what
@@ -216,7 +216,7 @@ fn the_second_protected_transaction_is_bounded_too() {
     host.ask_in(guest, t, T::Read, "/y\0");
     host.send(rival, T::Write, 0, b"/y\0other");
     host.turn(rival);
-    assert!(!host.engine.is_held(rival), "more than 8192 places are kept for a guest");
+    assert!(!host.engine.standing(rival).is_held, "more than 8192 places are kept for a guest");
 }
 
 /// The time of who comes next counts from when it is its turn, not from when the daemon had
@@ -240,7 +240,7 @@ fn who_comes_next_has_all_of_its_time() {
     host.sleep(2 * MILLISECOND);
     host.send(rival, T::Write, 0, b"/x\0other");
     host.turn(rival);
-    assert!(host.engine.is_held(rival), "protected for 2 ms only");
+    assert!(host.engine.standing(rival).is_held, "protected for 2 ms only");
     host.ask_in(victim, t, T::Write, "/x\0mine");
     assert_eq!(host.commit(victim, t), "OK");
 }

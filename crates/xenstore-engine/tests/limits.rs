@@ -192,7 +192,7 @@ fn a_client_that_takes_no_replies_is_not_read() {
     let client = host.socket();
     host.write(client, "/big", &"x".repeat(4000));
     let mut sent = 0;
-    while host.engine.wants_input(client) {
+    while host.engine.standing(client).wants_input {
         host.send(client, T::Read, 0, b"/big\0");
         host.turn(client);
         sent += 1;
@@ -220,7 +220,7 @@ fn an_oversized_message_breaks_the_connection() {
     assert_eq!(host.turn(client), Turn::Broken);
     assert_eq!(host.turn(client), Turn::Idle);
     assert_eq!(host.all(client).len(), 1);
-    assert!(!host.engine.wants_input(client));
+    assert!(!host.engine.standing(client).wants_input);
     assert_eq!(host.read(other, "/a"), "v");
 }
 
@@ -332,7 +332,7 @@ fn outstanding_requests_are_limited() {
     }
     host.turn(guest);
     assert_eq!(host.turn(guest), Turn::Idle);
-    assert!(!host.engine.wants_input(guest));
+    assert!(!host.engine.standing(guest).wants_input);
     let account = host.ask(tool, T::Control, "quota\x005\0");
     assert!(account.contains("outstanding      :        3"), "{account}");
     assert_eq!(host.all(guest).len(), 3);

@@ -188,7 +188,7 @@ fn the_protected_come_one_after_the_other_oldest_first() {
         assert_eq!(host.commit(pair[0], last), "OK");
         last = host.reply(pair[1]).expect("the next oldest").parse().unwrap();
     }
-    assert!(victims.iter().all(|&victim| !host.engine.is_held(victim)));
+    assert!(victims.iter().all(|&victim| !host.engine.standing(victim).is_held));
 }
 
 /// Between two protected transactions everybody who waited has a turn.
@@ -407,7 +407,7 @@ fn replies_keep_their_order() {
     host.send(rival, T::Write, 0, b"/x\0new");
     host.send(rival, T::Read, 0, b"/x\0");
     host.turn(rival);
-    assert!(!host.engine.wants_input(rival), "nothing more is taken from it meanwhile");
+    assert!(!host.engine.standing(rival).wants_input, "nothing more is taken from it meanwhile");
     host.turn(rival);
     assert_eq!(host.reply(rival), None);
     assert_eq!(host.commit(victim, t), "OK");

@@ -92,6 +92,11 @@ impl Rings {
         Ok(ports.contains(&self.machine.news()))
     }
 
+    /// Whether there is anything for [`flush`](Self::flush) to do.
+    pub fn is_to_be_flushed(&self) -> bool {
+        !self.moved.is_empty() || !self.masked.is_empty()
+    }
+
     /// Tells each guest whose ring moved, and has event channels report again.
     ///
     /// Appends to `look_at` whose rings are to be looked at once more: their guests have gone on

@@ -172,7 +172,7 @@ impl World {
             Act::Create(_) | Act::ShutDown(_) | Act::Die(_) | Act::Vanish(_) => {}
         }
         let turn = served.map_or(Turn::Idle, |client| self.turn(client));
-        for id in self.engine.take_ready() {
+        while let Some(id) = self.engine.next_ready() {
             let is_it = |client: &Client| client.alive && client.id == id;
             if let Some(woken) = self.clients.iter().position(is_it) {
                 self.line_up(woken);
@@ -199,7 +199,7 @@ impl World {
 
     fn line_up(&mut self, client: usize) {
         // Who is held is woken when it may go on.
-        if self.engine.is_ready(self.clients[client].id) && !self.line.contains(&client) {
+        if self.engine.standing(self.clients[client].id).is_ready && !self.line.contains(&client) {
             self.line.push_back(client);
         }
     }

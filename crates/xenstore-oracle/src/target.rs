@@ -150,7 +150,7 @@ impl Link for EngineLink {
                 }
                 // Nobody else asks for anything before this is answered, so whoever holds
                 // it back is silent until its time is up.
-                Turn::Idle if engine.is_held(self.id) => {
+                Turn::Idle if engine.standing(self.id).is_held => {
                     *now = engine.deadline().expect("who waits, waits for a time");
                     engine.pass_time(*now, &mut Silent);
                 }

@@ -171,14 +171,8 @@ impl Host {
 
     /// Gives turns to those who were woken until nobody is.
     pub fn settle(&mut self) {
-        loop {
-            let ready = self.engine.take_ready();
-            if ready.is_empty() {
-                return;
-            }
-            for id in ready {
-                self.turn(id);
-            }
+        while let Some(id) = self.engine.next_ready() {
+            self.turn(id);
         }
     }
 
@@ -186,7 +180,7 @@ impl Host {
     pub fn ask_in_vain(&mut self, id: ConnectionId, t: u32, kind: T, payload: &str) {
         self.send(id, kind, t, payload.as_bytes());
         self.turn(id);
-        assert!(self.engine.is_held(id), "{kind:?} {payload:?} is not held back");
+        assert!(self.engine.standing(id).is_held, "{kind:?} {payload:?} is not held back");
         assert_eq!(self.reply(id), None);
     }
 
