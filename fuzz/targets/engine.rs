@@ -279,7 +279,7 @@ impl World {
             let Some(id) = self.engine.next_ready() else {
                 return;
             };
-            self.turns(id);
+            self.turns(id, &[]);
         }
         panic!("some wake each other for ever");
     }
@@ -364,22 +364,21 @@ impl World {
         if !self.engine.standing(*id).wants_input {
             return;
         }
-        self.engine.receive(*id, bytes);
         client.sent.extend_from_slice(bytes);
         while let Ok(Some((Message { header, .. }, used))) = decoder::first_message(&client.sent) {
             client.asked.push_back(header.request_id);
             client.sent.drain(..used);
         }
         let id = *id;
-        self.turns(id);
+        self.turns(id, bytes);
     }
 
-    fn turns(&mut self, id: ConnectionId) {
+    fn turns(&mut self, id: ConnectionId, mut bytes: &[u8]) {
         let World { engine, guests, renewals, now, .. } = self;
         let mut outside = Outside { hypervisor: guests, daemon: renewals, now: *now };
         let mut last = Turn::More;
         for _ in 0..1000 {
-            last = engine.turn(id, &mut outside);
+            last = engine.turn(id, std::mem::take(&mut bytes), &mut outside);
             if last != Turn::More {
                 break;
             }
@@ -404,7 +403,7 @@ impl World {
         self.engine.sent(id, count);
         client.look();
         if count > 0 {
-            self.turns(id);
+            self.turns(id, &[]);
         }
     }
 
@@ -445,8 +444,7 @@ impl World {
         let id = self.engine.connect_socket(&mut Silent);
         let mut check = Vec::new();
         assert!(message::encode(&mut check, MessageType::Control, 1, 0, &[b"check\0"]));
-        self.engine.receive(id, &check);
-        self.turns(id);
+        self.turns(id, &check);
         assert!(self.engine.output(id).ends_with(b"OK\0"), "the accounts are wrong");
         assert!(!self.engine.dump().is_empty());
     }

@@ -1,7 +1,7 @@
 //! The clients on the socket: their bytes in and out.
 //!
-//! Reading and writing never block and are bounded: a client is read only while the
-//! engine wants its bytes, which it does not while replies wait to be taken.
+//! Reading and writing never block and are bounded: a client is read in its turn, and only while
+//! the engine wants its bytes, which it does not while replies wait to be taken.
 //!
 //! A client may close its sending half and go on reading, as a script does that pipes
 //! requests into a socket. It stays until it has taken what it asked for.
@@ -39,11 +39,10 @@ struct Client {
 
 /// What came of reading or writing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Progress {
-    /// The client has sent a whole request.
-    Asks,
-    /// Nothing to be done, but the connection goes on, if only until the client has taken what
-    /// waits for it.
+pub enum Progress<'a> {
+    /// The client has sent this.
+    Sent(&'a [u8]),
+    /// The connection goes on, if only until the client has taken what waits for it.
     Open,
     /// The client is gone.
     Gone,
@@ -124,11 +123,8 @@ impl Clients {
         self.table.get_mut(id.slot())?.as_mut().filter(|client| client.id == id)
     }
 
-    /// Reads once, if the engine wants bytes of this client.
-    pub fn read(&mut self, engine: &mut Engine, id: ConnectionId) -> Progress {
-        if !engine.standing(id).wants_input {
-            return Progress::Open;
-        }
+    /// Reads once.
+    pub fn read(&mut self, engine: &Engine, id: ConnectionId) -> Progress<'_> {
         let client = self.table.get_mut(id.slot()).and_then(Option::as_mut);
         let Some(client) = client.filter(|client| client.id == id) else {
             return Progress::Gone;
@@ -139,10 +135,7 @@ impl Clients {
                 client.ended = true;
                 Progress::Open
             }
-            Ok(count) => {
-                let bytes = self.scratch.get(..count).unwrap_or_default();
-                if engine.receive(id, bytes) { Progress::Asks } else { Progress::Open }
-            }
+            Ok(count) => Progress::Sent(self.scratch.get(..count).unwrap_or_default()),
             Err(Errno::AGAIN | Errno::INTR) => Progress::Open,
             Err(_) => Progress::Gone,
         }
@@ -152,7 +145,7 @@ impl Clients {
     ///
     /// To a client that will take nothing any more its output is as good as sent: what
     /// it asked for before it went is still done, and reading then finds the end.
-    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> Progress {
+    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> Progress<'_> {
         let Some(client) = self.get(id) else {
             return Progress::Open;
         };

@@ -1,7 +1,7 @@
 //! The event loop: waits for file descriptors and serves what is ready.
 //!
-//! A round has four steps. Whoever has bytes on a socket is read once. Everybody with
-//! requests gets one turn, a bounded share, for which a guest's ring is read once; who has
+//! A round has four steps. Whoever has sent something gets in line. Everybody in line gets one
+//! turn, a bounded share, for which its socket or ring is read once; who has
 //! more left waits for the next round, so nobody gets a second turn while another has work
 //! waiting. What the turns produced is written, one system call a connection, and guests are
 //! told that their rings moved: after all turns, once, or if there are few, after each. Then the
@@ -334,11 +334,7 @@ impl EventLoop {
             self.write(id);
         }
         if over || flags.contains(EventFlags::IN) {
-            match self.clients.read(&mut self.engine, id) {
-                Progress::Asks => self.line.join(id),
-                Progress::Open => self.go_on(id),
-                Progress::Gone => self.drop_client(id),
-            }
+            self.line.join(id);
         }
     }
 
@@ -400,9 +396,10 @@ impl EventLoop {
             let Some(id) = self.line.take_first() else {
                 return;
             };
-            match self.engine.standing(id).ring {
+            let standing = self.engine.standing(id);
+            match standing.ring {
                 Some(domid) => self.guest_turn(id, domid),
-                None => self.client_turn(id),
+                None => self.client_turn(id, standing),
             }
             if at_once {
                 self.write_output();
@@ -411,8 +408,25 @@ impl EventLoop {
         }
     }
 
-    fn client_turn(&mut self, id: ConnectionId) {
-        match self.turn(id) {
+    /// A client's turn: reads what it sent, if the engine wants it, and has requests answered.
+    fn client_turn(&mut self, id: ConnectionId, standing: Standing) {
+        let mut bytes = &[][..];
+        if standing.wants_input {
+            match self.clients.read(&self.engine, id) {
+                Progress::Sent(sent) => bytes = sent,
+                Progress::Open => return self.go_on(id),
+                Progress::Gone => return self.drop_client(id),
+            }
+        } else if !standing.is_ready {
+            // It is not read meanwhile, and must not be reported again.
+            return self.go_on(id);
+        }
+        let mut outside = Outside {
+            hypervisor: self.guests.hypervisor(),
+            daemon: &mut self.services,
+            now: self.time.now(),
+        };
+        match self.engine.turn(id, bytes, &mut outside) {
             Turn::Idle => {}
             Turn::More => self.wants_turn(id),
             Turn::Broken => {
@@ -422,10 +436,6 @@ impl EventLoop {
                 self.drop_client(id);
             }
         }
-    }
-
-    fn turn(&mut self, id: ConnectionId) -> Turn {
-        self.with_outside(|engine, outside| engine.turn(id, outside))
     }
 
     fn write_output(&mut self) {
@@ -453,7 +463,7 @@ impl EventLoop {
             self.wants_turn(id);
         } else {
             match self.clients.write(&mut self.engine, id) {
-                Progress::Open | Progress::Asks => self.go_on(id),
+                Progress::Open | Progress::Sent(_) => self.go_on(id),
                 Progress::Gone => self.drop_client(id),
             }
         }

@@ -6,8 +6,9 @@
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
-use xenstore_engine::{ConnectionId, Engine};
+use xenstore_engine::{ConnectionId, Engine, Outside, Turn};
 use xenstore_host::ring::{LANE_SIZE, RingError};
 use xenstore_host::{Hypervisor, NoHypervisor, Rings};
 use xenstore_wire::{Domid, Features};
@@ -138,29 +139,38 @@ impl Guests {
         matches!(&self.host, Host::Rings(rings) if rings.has_requests(domid))
     }
 
-    /// Reads what a guest sent, if the engine wants it.
-    pub fn read(
+    /// A guest's turn: reads what it sent, if the engine wants it, and has requests answered.
+    pub fn turn(
         &mut self,
         engine: &mut Engine,
         id: ConnectionId,
         domid: Domid,
         services: &mut Services,
+        now: Duration,
     ) {
-        if !engine.standing(id).wants_input {
-            return;
-        }
         let Host::Rings(rings) = &mut self.host else {
             return;
         };
-        match rings.read(domid, &mut self.scratch) {
+        let wants_input = engine.standing(id).wants_input;
+        let read = if wants_input { rings.read(domid, &mut self.scratch) } else { Ok(0) };
+        let error = match read {
             Ok(count) => {
-                engine.receive(id, self.scratch.get(..count).unwrap_or_default());
+                let bytes = self.scratch.get(..count).unwrap_or_default();
+                let mut outside = Outside { hypervisor: rings, daemon: services, now };
+                if engine.turn(id, bytes, &mut outside) != Turn::Broken {
+                    return;
+                }
+                services.ring_given_up(domid, &"it broke the protocol");
+                // What was answered before still goes out, if it finds room.
+                self.write(engine, id, domid, services);
+                RingError::Protocol
             }
             Err(bad) => {
                 services.ring_given_up(domid, &bad);
-                self.cut_off(engine, id, domid, RingError::Indices, services);
+                RingError::Indices
             }
-        }
+        };
+        self.cut_off(engine, id, domid, error, services);
     }
 
     /// Writes what waits for a guest, as much as its ring takes.

@@ -120,7 +120,7 @@ impl EngineTarget {
                 daemon: &mut self.daemon,
                 now: self.now,
             };
-            let turn = self.engine.turn(id, &mut outside);
+            let turn = self.engine.turn(id, &[], &mut outside);
             // As the daemon does after a turn: everybody with output is offered it. Who
             // is not read here does not take it.
             while self.engine.next_outgoing().is_some() {}

@@ -35,7 +35,7 @@ impl Client {
         self.engine.receive(self.id, &self.bytes);
         let mut outside =
             Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
-        self.engine.turn(self.id, &mut outside);
+        self.engine.turn(self.id, &[], &mut outside);
         while let Some(id) = self.engine.next_outgoing() {
             while !self.engine.output(id).is_empty() {
                 let length = self.engine.output(id).len();

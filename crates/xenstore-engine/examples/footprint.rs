@@ -40,7 +40,7 @@ impl Host {
     fn turn(&mut self, id: ConnectionId) {
         let mut outside =
             Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
-        self.engine.turn(id, &mut outside);
+        self.engine.turn(id, &[], &mut outside);
         while self.engine.next_outgoing().is_some() {}
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::time::Duration;
 
-use xenstore_wire::{Decoder, Domid, Features};
+use xenstore_wire::{Domid, Features, decoder};
 
 use crate::acl::Caller;
 use crate::charges::signed;
@@ -264,23 +264,19 @@ impl Engine {
         self.wake();
     }
 
-    /// Takes bytes a client sent; whether there is a whole request now, to be answered in its
-    /// turns. What is held for a client is what the caller feeds: it stops while it does not
-    /// [want input](Standing::wants_input).
-    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
-        let connection = find(&mut self.connections, id).filter(|connection| !connection.broken);
-        let Some(connection) = connection else {
-            return false;
-        };
-        if connection.inbox.memory() == 0 {
-            connection.inbox.lend(self.spares.take());
-        }
-        connection.inbox.push(bytes);
-        let is_whole = connection.inbox.is_ready();
-        if !connection.caller.privileged {
+    /// Takes bytes a client sent, to be answered in its turns. What is held for a client is what
+    /// the caller feeds: it stops while it does not [want input](Standing::wants_input).
+    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
+        if let Some(connection) = find(&mut self.connections, id)
+            && !connection.broken
+            && !bytes.is_empty()
+        {
+            if connection.inbox.memory() == 0 {
+                connection.inbox.lend(self.spares.take());
+            }
+            connection.inbox.push(bytes);
             self.charge_buffers(id);
         }
-        is_whole
     }
 
     /// What a connection can do next; nothing, if it is gone.
@@ -298,14 +294,16 @@ impl Engine {
         self.store.dump()
     }
 
-    /// Answers requests of one client, a bounded share of them.
-    pub fn turn(&mut self, id: ConnectionId, outside: &mut Outside<'_>) -> Turn {
+    /// Takes bytes a client sent, as [`receive`](Self::receive) does, and answers requests of it,
+    /// a bounded share of them.
+    pub fn turn(&mut self, id: ConnectionId, bytes: &[u8], outside: &mut Outside<'_>) -> Turn {
         self.now = outside.now;
         self.sweep();
         let Some(connection) = self.connection_mut(id) else {
             return Turn::Idle;
         };
         if connection.broken || connection.is_asleep() {
+            self.receive(id, bytes);
             return Turn::Idle;
         }
         let held = connection.held.take();
@@ -319,17 +317,26 @@ impl Engine {
             self.answer(id, held.header, &held.payload, Some(held.known), outside);
             self.had_turn(id);
         }
-        let turn = self.answer_requests(id, renewals, &mut inbox, outside);
-        if let Some(connection) = self.connection_mut(id) {
-            if connection.renewals != renewals {
-                // What came behind the request that did it is forgotten with the rest.
-                return Turn::Idle;
-            }
-            let spare = inbox.reclaim();
-            connection.inbox = inbox;
-            connection.broken = turn == Turn::Broken;
-            self.spares.give(spare);
+        // Mostly no bytes of before wait, and requests are answered where they lie.
+        let (turn, rest) = if inbox.buffered() == 0 {
+            self.answer_requests(id, renewals, bytes, outside)
+        } else {
+            inbox.push(bytes);
+            let (turn, rest) = self.answer_requests(id, renewals, inbox.bytes(), outside);
+            inbox.skip(inbox.buffered() - rest.len());
+            (turn, &[][..])
+        };
+        let Some(connection) = find(&mut self.connections, id) else {
+            return turn;
+        };
+        if connection.renewals != renewals {
+            // What came behind the request that did it is forgotten with the rest.
+            return Turn::Idle;
         }
+        connection.broken = turn == Turn::Broken;
+        self.spares.give(inbox.reclaim());
+        connection.inbox = inbox;
+        self.receive(id, rest);
         if !caller.privileged {
             self.charge_buffers(id);
             self.watch_soft_limit(id, outside.daemon);
@@ -352,34 +359,36 @@ impl Engine {
         }
     }
 
-    fn answer_requests(
+    /// Answers requests there are in `bytes`; what is left of these.
+    fn answer_requests<'b>(
         &mut self,
         id: ConnectionId,
         renewals: u64,
-        inbox: &mut Decoder,
+        mut bytes: &'b [u8],
         outside: &mut Outside<'_>,
-    ) -> Turn {
+    ) -> (Turn, &'b [u8]) {
         for _ in 0..REQUESTS_PER_TURN {
             let waits = |connection: &Connection| {
                 connection.outbox.is_congested()
                     || connection.held.is_some()
                     || connection.renewals != renewals
             };
-            if inbox.buffered() == 0 || self.connection(id).is_none_or(waits) {
-                return Turn::Idle;
+            if bytes.is_empty() || self.connection(id).is_none_or(waits) {
+                return (Turn::Idle, bytes);
             }
             if self.effort > EFFORT_PER_TURN {
                 break;
             }
-            match inbox.next_message() {
-                Ok(Some(message)) => {
+            match decoder::first_message(bytes) {
+                Ok(Some((message, length))) => {
+                    bytes = bytes.get(length..).unwrap_or_default();
                     self.answer(id, message.header, message.payload, None, outside);
                 }
-                Ok(None) => return Turn::Idle,
-                Err(_oversized) => return Turn::Broken,
+                Ok(None) => return (Turn::Idle, bytes),
+                Err(_oversized) => return (Turn::Broken, bytes),
             }
         }
-        if inbox.is_ready() { Turn::More } else { Turn::Idle }
+        (if decoder::is_ready(bytes) { Turn::More } else { Turn::Idle }, bytes)
     }
 
     /// Frees what is left of commits. That happens at the next turn anyway; called when

@@ -16,10 +16,9 @@
 //! let mut request = Vec::new();
 //! assert!(message::encode(&mut request, MessageType::Write, 1, 0, &[b"/greeting\0hello"]));
 //!
-//! engine.receive(client, &request);
 //! let mut outside =
 //!     Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
-//! engine.turn(client, &mut outside);
+//! engine.turn(client, &request, &mut outside);
 //! assert!(engine.output(client).ends_with(b"OK\0"));
 //! ```
 //!

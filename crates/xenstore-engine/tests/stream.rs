@@ -17,6 +17,18 @@ fn request() -> impl Strategy<Value = (T, u32, Vec<u8>)> {
         .prop_map(|(kind, t, path, rest)| (kind, t, format!("{path}{rest}").into_bytes()))
 }
 
+/// When bytes are answered: later, or from the buffer they were put into, or where they lie.
+#[derive(Clone, Copy, Debug)]
+enum Feeding {
+    Only,
+    ThenTurn,
+    InTurn,
+}
+
+fn feeding() -> impl Strategy<Value = Feeding> {
+    prop::sample::select(vec![Feeding::Only, Feeding::ThenTurn, Feeding::InTurn])
+}
+
 fn run_out(host: &mut Host, client: ConnectionId) {
     while host.turn(client) == Turn::More {}
 }
@@ -32,7 +44,7 @@ proptest! {
     #[test]
     fn any_cut_of_the_stream_gets_the_same_answers(
         requests in prop::collection::vec(request(), 1..60),
-        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..40),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), feeding()), 0..40),
     ) {
         let mut stream = Vec::new();
         for (kind, transaction, payload) in &requests {
@@ -46,16 +58,23 @@ proptest! {
 
         let (mut host, client) = world();
         let mut cuts: Vec<_> =
-            cuts.iter().map(|(at, turn)| (at.index(stream.len() + 1), *turn)).collect();
-        cuts.sort_unstable();
+            cuts.iter().map(|(at, feeding)| (at.index(stream.len() + 1), *feeding)).collect();
+        cuts.sort_unstable_by_key(|&(at, _)| at);
         let (mut fed, mut pieces) = (0, Vec::new());
-        for (cut, turn) in cuts {
-            host.engine.receive(client, &stream[fed..cut]);
+        for (cut, feeding) in cuts {
+            let bytes = &stream[fed..cut];
             fed = cut;
-            if turn {
-                host.turn(client);
-                pieces.extend(host.all(client));
+            match feeding {
+                Feeding::Only => host.engine.receive(client, bytes),
+                Feeding::ThenTurn => {
+                    host.engine.receive(client, bytes);
+                    host.turn(client);
+                }
+                Feeding::InTurn => {
+                    host.turn_with(client, bytes);
+                }
             }
+            pieces.extend(host.all(client));
         }
         host.engine.receive(client, &stream[fed..]);
         run_out(&mut host, client);

@@ -189,7 +189,7 @@ impl World {
 
     fn turn(&mut self, client: usize) -> Turn {
         let id = self.clients[client].id;
-        let turn = self.engine.turn(id, &mut outside!(&mut self.machine, self.now));
+        let turn = self.engine.turn(id, &[], &mut outside!(&mut self.machine, self.now));
         assert_ne!(turn, Turn::Broken, "clients keep the protocol");
         if turn == Turn::More {
             self.line_up(client);

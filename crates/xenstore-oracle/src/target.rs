@@ -142,7 +142,7 @@ impl Link for EngineLink {
             let (mut hypervisor, mut daemon) = (NoHypervisor, Silent);
             let mut outside =
                 Outside { hypervisor: &mut hypervisor, daemon: &mut daemon, now: *now };
-            match engine.turn(self.id, &mut outside) {
+            match engine.turn(self.id, &[], &mut outside) {
                 Turn::More => {}
                 Turn::Broken => {
                     self.open = false;

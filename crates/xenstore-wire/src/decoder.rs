@@ -33,6 +33,11 @@ pub fn first_message(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>, Overs
     Ok(message)
 }
 
+/// Whether [`first_message`] has something to say: a message or that the stream is broken.
+pub fn is_ready(bytes: &[u8]) -> bool {
+    !matches!(first_message(bytes), Ok(None))
+}
+
 /// Collects bytes and hands out messages, however the bytes were split.
 ///
 /// What it holds is bounded by what it is given: callers stop feeding it while it
@@ -73,12 +78,22 @@ impl Decoder {
     /// Whether [`next_message`](Self::next_message) has something to say: a message
     /// or that the stream is broken.
     pub fn is_ready(&self) -> bool {
-        !matches!(first_message(self.bytes.get(self.taken..).unwrap_or_default()), Ok(None))
+        is_ready(self.bytes())
     }
 
-    /// Bytes held and not handed out yet.
+    /// The bytes held and not handed out yet.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    /// How many these are.
     pub fn buffered(&self) -> usize {
         self.bytes.len() - self.taken
+    }
+
+    /// Hands out so many of them: messages that were read where they lie.
+    pub fn skip(&mut self, count: usize) {
+        self.taken = self.bytes.len().min(self.taken + count);
     }
 
     /// Bytes of memory it takes.

@@ -5,8 +5,7 @@ use std::mem;
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use xenstore_engine::{ConnectionId, Turn};
-use xenstore_host::ring::RingError;
+use xenstore_engine::ConnectionId;
 use xenstore_wire::Domid;
 
 use super::{EventLoop, EventLoopError};
@@ -115,16 +114,9 @@ impl EventLoop {
         }
     }
 
-    /// A guest's turn. One that breaks the rules is cut off (XSA-325).
     pub(super) fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
-        self.guests.read(&mut self.engine, id, domid, &mut self.services);
-        if self.turn(id) == Turn::Broken {
-            self.services.ring_given_up(domid, &"it broke the protocol");
-            // What was answered before still goes out, if it finds room.
-            self.guests.write(&mut self.engine, id, domid, &mut self.services);
-            let error = RingError::Protocol;
-            self.guests.cut_off(&mut self.engine, id, domid, error, &mut self.services);
-        }
+        let now = self.time.now();
+        self.guests.turn(&mut self.engine, id, domid, &mut self.services, now);
         self.wants_turn(id);
     }
 }

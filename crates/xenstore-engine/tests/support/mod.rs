@@ -150,9 +150,14 @@ impl Host {
     }
 
     pub fn turn(&mut self, id: ConnectionId) -> Turn {
+        self.turn_with(id, &[])
+    }
+
+    /// A turn for which bytes were read.
+    pub fn turn_with(&mut self, id: ConnectionId, bytes: &[u8]) -> Turn {
         let mut outside =
             Outside { hypervisor: &mut self.domains, daemon: &mut self.log, now: self.now };
-        self.engine.turn(id, &mut outside)
+        self.engine.turn(id, bytes, &mut outside)
     }
 
     /// Lets time pass, but not beyond the engine's next deadline without telling it.
