@@ -94,12 +94,13 @@ impl Engine {
             Some(kind) => self.decide(id, kind, &header, payload, known, outside),
             None => Err(Errno::NoSys.into()),
         };
-        let granted = match outcome {
+        // Looked at where it is: it is much to move.
+        let granted = match &outcome {
             Ok(Granted { reply, then }) => {
                 let kind = kind.unwrap_or(MessageType::Error);
-                self.reply(id, kind, &header, &reply).map(|()| then)
+                self.reply(id, kind, &header, reply).map(|()| then)
             }
-            Err(Hindrance::Refused(refusal)) => Err(refusal),
+            Err(Hindrance::Refused(refusal)) => Err(*refusal),
             Err(Hindrance::Held) => {
                 let known = known.unwrap_or(self.domains.latest());
                 return self.put_off(id, header, payload, known);
@@ -107,15 +108,15 @@ impl Engine {
         };
         if kind == Some(MessageType::TransactionStart) {
             let number = match granted {
-                Ok(Then::Begun(number)) => number,
+                Ok(Then::Begun(number)) => *number,
                 _ => header.transaction_id,
             };
             self.observe(id, number, outside.daemon, &request);
         }
         match granted {
             Ok(Then::Nothing | Then::Begun(_)) => {}
-            Ok(Then::Tell(name, effect)) => self.tell_change(&name, &effect, outside.daemon),
-            Ok(Then::Greet(watch)) => self.greet(watch, outside.daemon),
+            Ok(Then::Tell(name, effect)) => self.tell_change(name, effect, outside.daemon),
+            Ok(Then::Greet(watch)) => self.greet(*watch, outside.daemon),
             Err(refusal) => self.refuse(id, kind, &header, refusal, outside),
         }
     }

@@ -334,7 +334,7 @@ impl<'a> Iterator for Components<'a> {
         let rest = self.0?;
         let (name, below) =
             match slash_in(rest.as_bytes()).and_then(|end| rest.split_at_checked(end)) {
-                Some((name, slash)) => (name, slash.get(1..)),
+                Some((name, slash)) => (name, slash.strip_prefix('/')),
                 None => (rest, None),
             };
         self.0 = below;
