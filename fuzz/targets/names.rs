@@ -27,7 +27,7 @@ fuzz_target!(|input: (u16, &[u8])| {
     strings_hold(bytes);
 });
 
-fn path_holds(path: &Path, spelling: &[u8], home: Domid) {
+fn path_holds(path: &Path<'_>, spelling: &[u8], home: Domid) {
     let joined: Vec<_> = path.components().collect();
     assert_eq!(path.as_str(), format!("/{}", joined.join("/")));
     assert!(joined.iter().all(|name| !name.is_empty()));

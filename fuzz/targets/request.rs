@@ -35,7 +35,7 @@ fuzz_target!(|input: (u8, u8, u16, &[u8])| {
     }
 });
 
-fn named(name: Name) {
+fn named(name: Name<'_>) {
     if let Name::Node(path) = name {
         reads_back(path);
     }
@@ -43,7 +43,7 @@ fn named(name: Name) {
 
 /// A canonical path is its own spelling. A relative one may have become longer than
 /// an absolute one may be spelt, nothing else.
-fn reads_back(path: Path) {
+fn reads_back(path: Path<'_>) {
     if path.as_str().len() <= xenstore_wire::ABSOLUTE_PATH_MAX {
         assert_eq!(Path::absolute(path.as_str()).as_ref(), Ok(&path));
     }

@@ -109,7 +109,7 @@ pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Ch
 /// found on the way.
 pub fn charge_all(
     subtree: &Subtree<NodeData>,
-    path: &Path,
+    path: &Path<'_>,
     ledger: &mut Ledger,
     sign: fn(Charge) -> Charge,
 ) -> bool {

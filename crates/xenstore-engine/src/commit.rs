@@ -116,7 +116,7 @@ impl Transaction {
     }
 
     /// Whether nobody touched what was read, neither others nor this transaction itself.
-    fn is_untouched(&self, operation: &Operation, current: &Store) -> bool {
+    fn is_untouched(&self, operation: &Operation<'_>, current: &Store) -> bool {
         let name = operation.name();
         self.base.unchanged(current, &name) && self.base.unchanged(&self.work, &name)
     }
@@ -137,7 +137,7 @@ impl Transaction {
 }
 
 /// Whether a client that holds one answer would learn nothing from the other.
-fn is_same_answer(operation: &Operation, held: &Answer, now: &Answer) -> bool {
+fn is_same_answer(operation: &Operation<'_>, held: &Answer, now: &Answer) -> bool {
     match (operation, held, now) {
         // A list that the transaction itself changed has another generation each time
         // the change is made; what it lists is what counts.

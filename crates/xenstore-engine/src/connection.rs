@@ -75,7 +75,7 @@ pub(crate) struct Connection {
     /// What its domain is charged for what waits in its inbox and outbox.
     pub charged: Buffers,
     /// Its watches by what it calls them.
-    pub watches: HashMap<(Name, Arc<[u8]>), WatchId>,
+    pub watches: HashMap<(Name<'static>, Arc<[u8]>), WatchId>,
 }
 
 impl Connection {

@@ -28,7 +28,12 @@ pub(crate) enum DomainEvent {
 
 impl Engine {
     /// Tells of a change made outside any transaction.
-    pub(crate) fn tell_change(&mut self, name: &Name, effect: &Effect, daemon: &mut dyn Daemon) {
+    pub(crate) fn tell_change(
+        &mut self,
+        name: &Name<'_>,
+        effect: &Effect,
+        daemon: &mut dyn Daemon,
+    ) {
         let before = match effect {
             Effect::Nothing => return,
             Effect::Written | Effect::Created => None,
@@ -91,9 +96,9 @@ impl Engine {
     /// each unless it was told before.
     fn tell_removed(
         &mut self,
-        name: &Name,
+        name: &Name<'_>,
         subtree: &Node<NodeData>,
-        told: &mut HashSet<(WatchId, Name)>,
+        told: &mut HashSet<(WatchId, Name<'static>)>,
         daemon: &mut dyn Daemon,
     ) {
         let Name::Node(path) = name else {
@@ -168,7 +173,7 @@ impl Engine {
         })
     }
 
-    fn send(&mut self, id: WatchId, name: &Name, daemon: &mut dyn Daemon) {
+    fn send(&mut self, id: WatchId, name: &Name<'_>, daemon: &mut dyn Daemon) {
         self.effort += 1;
         let Some(watch) = self.watches.get(id).cloned() else {
             return;

@@ -40,29 +40,31 @@ struct Told {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Disturbance {
     /// This node gets another value.
-    Value(Name),
+    Value(Name<'static>),
     /// This node comes or goes, with all below it.
-    Existence(Path),
+    Existence(Path<'static>),
     /// This node gets other permissions; what is created below inherits them.
-    Permissions(Name),
+    Permissions(Name<'static>),
     /// Nobody knows what.
     Any,
 }
 
 impl Disturbance {
     /// What an operation would disturb in a store, if it were granted.
-    pub fn by(operation: &Operation, store: &Store) -> Option<Self> {
+    pub fn by(operation: &Operation<'_>, store: &Store) -> Option<Self> {
         let name = operation.name();
-        let top = |path: &Path, rest: usize| path.prefix(path.components().count() - rest + 1);
         match (operation, store.place(&name)) {
             (Operation::Write(_, value), Place::Found(node)) => {
-                (node.value().value != *value).then_some(Self::Value(name))
+                (node.value().value != *value).then(|| Self::Value(operation.owned_name()))
             }
             (Operation::Write(path, _) | Operation::Mkdir(path), Place::Missing { rest, .. }) => {
-                Some(Self::Existence(top(path, rest.clone().count())))
+                let top = path.components().count() - rest.count() + 1;
+                Some(Self::Existence(path.prefix(top).into_owned()))
             }
-            (Operation::Rm(path), Place::Found(_)) => Some(Self::Existence(path.clone())),
-            (Operation::SetPerms(..), _) => Some(Self::Permissions(name)),
+            (Operation::Rm(path), Place::Found(_)) => {
+                Some(Self::Existence(path.clone().into_owned()))
+            }
+            (Operation::SetPerms(..), _) => Some(Self::Permissions(operation.owned_name())),
             _ => None,
         }
     }
@@ -129,7 +131,7 @@ impl Footprint {
 
     /// Whether what an operation would be told cannot have changed since the transaction
     /// was last where its store is now: others were kept from it.
-    pub fn covers(&self, operation: &Operation, base: &Store) -> bool {
+    pub fn covers(&self, operation: &Operation<'_>, base: &Store) -> bool {
         let sized = |told: &Told| self.privileged || (told.value && told.children);
         let name = operation.name();
         match (operation, base.place(&name)) {
@@ -162,7 +164,7 @@ impl Footprint {
             // Places above those asked about are there too.
             Disturbance::Permissions(name) => self.told(places(name).last()).is_some(),
             Disturbance::Existence(path) => {
-                let name = Name::Node(path.clone());
+                let name = Name::Node(path.borrowed());
                 let mut way = places(&name);
                 let depth = path.components().count();
                 let parent = way.nth(depth.saturating_sub(1));
@@ -174,16 +176,16 @@ impl Footprint {
     }
 }
 
-fn reads(operation: &Operation) -> bool {
+fn reads(operation: &Operation<'_>) -> bool {
     matches!(operation, Operation::Read(_))
 }
 
-fn lists(operation: &Operation) -> bool {
+fn lists(operation: &Operation<'_>) -> bool {
     matches!(operation, Operation::Directory(_) | Operation::DirectoryPart(..))
 }
 
 /// The place of a name and of all above it, the root first.
-fn places(name: &Name) -> impl Iterator<Item = u64> {
+fn places(name: &Name<'_>) -> impl Iterator<Item = u64> {
     let mut hasher = DefaultHasher::new();
     hasher.write_u8(u8::from(matches!(name, Name::Special(_))));
     let root = hasher.finish();
@@ -208,12 +210,12 @@ mod tests {
         Store::new(Domid::DOM0, "", &mut Clock::default(), &mut Ledger::default())
     }
 
-    fn path(text: &str) -> Path {
-        Path::absolute(text).unwrap()
+    fn path(text: &str) -> Path<'static> {
+        Path::absolute(text).unwrap().into_owned()
     }
 
-    fn footprint(operations: &[Operation]) -> Footprint {
-        let record = |operation: &Operation| Record {
+    fn footprint(operations: &[Operation<'static>]) -> Footprint {
+        let record = |operation: &Operation<'static>| Record {
             operation: operation.clone(),
             answer: Ok(Reply::Done),
         };

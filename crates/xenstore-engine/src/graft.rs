@@ -37,9 +37,9 @@ pub fn graft(
     let mut made = BTreeSet::new();
     let mut created = 0;
     // A place where there was nothing and is nothing: all there is this transaction's own.
-    let mut own: Option<Path> = None;
+    let mut own: Option<Path<'static>> = None;
     // A place that both stores share, with all below it: most of what follows is there too.
-    let mut shared: Option<Path> = None;
+    let mut shared: Option<Path<'static>> = None;
     for Record { operation, answer } in log {
         let name = operation.name();
         if !privileged && !operation.is_read() {
@@ -96,12 +96,12 @@ pub fn graft(
 /// Whether a request would be answered in `current` as it was after `base`, all the same
 /// what the transaction itself did before.
 fn is_undisturbed(
-    operation: &Operation,
-    name: &Name,
+    operation: &Operation<'_>,
+    name: &Name<'_>,
     base: &Store,
     current: &Store,
     privileged: bool,
-    shared: &mut Option<Path>,
+    shared: &mut Option<Path<'static>>,
 ) -> bool {
     // What is made where something was removed is made below the next node up.
     let removes = matches!(operation, Operation::Rm(_));
@@ -112,7 +112,7 @@ fn is_undisturbed(
     }
     if let Some(depth) = base.shared(current, name) {
         if let Name::Node(path) = name {
-            *shared = Some(path.prefix(depth));
+            *shared = Some(path.prefix(depth).into_owned());
         }
         return !removes || same_parent(name, base, current, privileged);
     }
@@ -139,7 +139,7 @@ fn is_undisturbed(
 }
 
 /// Whether something can be made beside or in place of `name` as it could before.
-fn same_parent(name: &Name, base: &Store, current: &Store, privileged: bool) -> bool {
+fn same_parent(name: &Name<'_>, base: &Store, current: &Store, privileged: bool) -> bool {
     let parent = |store| {
         let depth = name.components().count().saturating_sub(1);
         Store::trace(store, name).nth(depth)
@@ -162,14 +162,14 @@ enum Fate {
     /// Its node is still that of before.
     Kept,
     /// It is gone with all below this place.
-    Removed(Path),
+    Removed(Path<'static>),
     /// It is new with all below this place, where something was; born then.
-    Replaced(Path, u64),
+    Replaced(Path<'static>, u64),
     /// It is new with all below this place, where nothing was; born then.
-    Made(Path, u64),
+    Made(Path<'static>, u64),
 }
 
-fn fate(name: &Name, base: &Store, work: &Store) -> Fate {
+fn fate(name: &Name<'_>, base: &Store, work: &Store) -> Fate {
     let mut before = base.trace(name);
     let mut after = work.trace(name);
     let wanted = name.components().count();
@@ -177,12 +177,14 @@ fn fate(name: &Name, base: &Store, work: &Store) -> Fate {
         match (before.next(), after.next(), name) {
             (Some(old), Some(new), _) if old.born() == new.born() => {}
             (Some(_), Some(new), Name::Node(path)) => {
-                return Fate::Replaced(path.prefix(depth), new.born());
+                return Fate::Replaced(path.prefix(depth).into_owned(), new.born());
             }
             (None, Some(new), Name::Node(path)) => {
-                return Fate::Made(path.prefix(depth), new.born());
+                return Fate::Made(path.prefix(depth).into_owned(), new.born());
             }
-            (Some(_), None, Name::Node(path)) => return Fate::Removed(path.prefix(depth)),
+            (Some(_), None, Name::Node(path)) => {
+                return Fate::Removed(path.prefix(depth).into_owned());
+            }
             _ => return Fate::Nothing,
         }
     }

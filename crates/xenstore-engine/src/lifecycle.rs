@@ -239,7 +239,7 @@ impl Engine {
     fn clear(&mut self, domid: Domid, daemon: &mut dyn Daemon) {
         let (heir, keep) = (self.privileged, self.keep_orphans);
         while let Some(path) = self.domains.estates.first(domid).cloned() {
-            let name = Name::Node(path.clone());
+            let name = Name::Node(path.borrowed());
             let owned = self.store.get(&name).is_some_and(|node| node.value().acl.owner() == domid);
             if owned && !path.is_root() && !keep {
                 let removed = self.store.remove(&path, &mut self.ledger, &mut self.clock);
@@ -263,8 +263,8 @@ impl Engine {
         }
     }
 
-    fn special_names(&self) -> Vec<Name> {
+    fn special_names(&self) -> Vec<Name<'static>> {
         let names = self.store.specials().map(|(name, _)| name.as_bytes());
-        names.filter_map(|name| Name::parse(name, Domid::DOM0).ok()).collect()
+        names.filter_map(|name| Name::parse(name, Domid::DOM0).ok().map(Name::into_owned)).collect()
     }
 }

@@ -44,7 +44,7 @@ pub struct Listing {
 
 #[derive(Debug)]
 struct List {
-    of: Path,
+    of: Path<'static>,
     generation: u64,
     names: Vec<u8>,
 }
@@ -52,7 +52,7 @@ struct List {
 impl Listing {
     /// The payload of a `DIRECTORY_PART` reply: the node's generation and a NUL, then
     /// names from `offset` on as they fit; after the last one comes an empty name.
-    pub fn part(&mut self, path: &Path, node: &Node<NodeData>, offset: usize) -> Vec<u8> {
+    pub fn part(&mut self, path: &Path<'_>, node: &Node<NodeData>, offset: usize) -> Vec<u8> {
         let names = self.names(path, node);
         let mut part = format!("{}\0", node.generation()).into_bytes();
         let rest = names.get(offset..).unwrap_or_default();
@@ -66,7 +66,7 @@ impl Listing {
         part
     }
 
-    fn names(&mut self, path: &Path, node: &Node<NodeData>) -> &[u8] {
+    fn names(&mut self, path: &Path<'_>, node: &Node<NodeData>) -> &[u8] {
         let generation = node.generation();
         let known = |list: &List| list.generation == generation && list.of == *path;
         let list = match self.lists.iter().position(known) {
@@ -75,7 +75,7 @@ impl Listing {
         };
         let list = list.unwrap_or_else(|| {
             let names = child_list(node, usize::MAX).unwrap_or_default();
-            List { of: path.clone(), generation, names }
+            List { of: path.clone().into_owned(), generation, names }
         });
         self.lists.truncate(LISTS - 1);
         self.lists.push_front(list);

@@ -12,18 +12,18 @@ use crate::value::Value;
 
 /// A request that reads or changes the store: what a transaction consists of.
 #[derive(Clone, Debug)]
-pub enum Operation {
-    Read(Path),
-    Directory(Path),
-    DirectoryPart(Path, usize),
-    GetPerms(Name),
-    Write(Path, Value),
-    Mkdir(Path),
-    Rm(Path),
-    SetPerms(Name, Grant),
+pub enum Operation<'a> {
+    Read(Path<'a>),
+    Directory(Path<'a>),
+    DirectoryPart(Path<'a>, usize),
+    GetPerms(Name<'a>),
+    Write(Path<'a>, Value),
+    Mkdir(Path<'a>),
+    Rm(Path<'a>),
+    SetPerms(Name<'a>, Grant),
 }
 
-impl Operation {
+impl<'a> Operation<'a> {
     /// Whether it cannot change anything.
     pub fn is_read(&self) -> bool {
         matches!(
@@ -43,20 +43,62 @@ impl Operation {
     }
 
     /// What it acts on.
-    pub fn name(&self) -> Name {
+    pub fn name(&self) -> Name<'_> {
         match self {
-            Self::GetPerms(name) | Self::SetPerms(name, _) => name.clone(),
+            Self::GetPerms(name) | Self::SetPerms(name, _) => name.borrowed(),
             Self::Read(path)
             | Self::Directory(path)
             | Self::DirectoryPart(path, _)
             | Self::Write(path, _)
             | Self::Mkdir(path)
-            | Self::Rm(path) => Name::Node(path.clone()),
+            | Self::Rm(path) => Name::Node(path.borrowed()),
+        }
+    }
+
+    /// What it acts on, for good.
+    pub fn owned_name(&self) -> Name<'static> {
+        match self {
+            Self::GetPerms(name) | Self::SetPerms(name, _) => name.clone().into_owned(),
+            Self::Read(path)
+            | Self::Directory(path)
+            | Self::DirectoryPart(path, _)
+            | Self::Write(path, _)
+            | Self::Mkdir(path)
+            | Self::Rm(path) => Name::Node(path.clone().into_owned()),
+        }
+    }
+
+    /// Nothing but what it acts on.
+    pub fn into_name(self) -> Name<'a> {
+        match self {
+            Self::GetPerms(name) | Self::SetPerms(name, _) => name,
+            Self::Read(path)
+            | Self::Directory(path)
+            | Self::DirectoryPart(path, _)
+            | Self::Write(path, _)
+            | Self::Mkdir(path)
+            | Self::Rm(path) => Name::Node(path),
+        }
+    }
+
+    /// The same for good: its message may go.
+    pub fn into_owned(self) -> Operation<'static> {
+        match self {
+            Self::Read(path) => Operation::Read(path.into_owned()),
+            Self::Directory(path) => Operation::Directory(path.into_owned()),
+            Self::DirectoryPart(path, offset) => {
+                Operation::DirectoryPart(path.into_owned(), offset)
+            }
+            Self::GetPerms(name) => Operation::GetPerms(name.into_owned()),
+            Self::Write(path, value) => Operation::Write(path.into_owned(), value),
+            Self::Mkdir(path) => Operation::Mkdir(path.into_owned()),
+            Self::Rm(path) => Operation::Rm(path.into_owned()),
+            Self::SetPerms(name, grant) => Operation::SetPerms(name.into_owned(), grant),
         }
     }
 
     /// The path of what it acts on; `None` for a special name.
-    pub fn path(&self) -> Option<&Path> {
+    pub fn path(&self) -> Option<&Path<'a>> {
         match self {
             Self::GetPerms(Name::Special(_)) | Self::SetPerms(Name::Special(_), _) => None,
             Self::GetPerms(Name::Node(path))

@@ -30,22 +30,22 @@ use crate::value::Value;
 use crate::watch::{self, Watch};
 
 /// What a granted request leads to: its reply, and what to tell others after it.
-pub(crate) struct Granted {
+pub(crate) struct Granted<'a> {
     pub reply: Reply,
-    pub then: Then,
+    pub then: Then<'a>,
 }
 
-pub(crate) enum Then {
+pub(crate) enum Then<'a> {
     Nothing,
     /// A change of the store outside any transaction, to be told to watches.
-    Tell(Name, Effect),
+    Tell(Name<'a>, Effect),
     /// A new watch, to be fired once.
     Greet(WatchId),
     /// This transaction was begun.
     Begun(u32),
 }
 
-impl From<Reply> for Granted {
+impl From<Reply> for Granted<'_> {
     fn from(reply: Reply) -> Self {
         Self { reply, then: Then::Nothing }
     }
@@ -71,7 +71,7 @@ impl<T: Into<Refusal>> From<T> for Hindrance {
     }
 }
 
-pub(crate) type Outcome = Result<Granted, Hindrance>;
+pub(crate) type Outcome<'a> = Result<Granted<'a>, Hindrance>;
 
 impl Engine {
     /// Answers one request, unless it has to wait. One that had to before was asked when no
@@ -94,12 +94,13 @@ impl Engine {
             Some(kind) => self.decide(id, kind, &header, payload, known, outside),
             None => Err(Errno::NoSys.into()),
         };
-        let granted = match outcome {
+        // Looked at where it is: it is much to move.
+        let granted = match &outcome {
             Ok(Granted { reply, then }) => {
                 let kind = kind.unwrap_or(MessageType::Error);
-                self.reply(id, kind, &header, &reply).map(|()| then)
+                self.reply(id, kind, &header, reply).map(|()| then)
             }
-            Err(Hindrance::Refused(refusal)) => Err(refusal),
+            Err(Hindrance::Refused(refusal)) => Err(*refusal),
             Err(Hindrance::Held) => {
                 let known = known.unwrap_or(self.domains.latest());
                 return self.put_off(id, header, payload, known);
@@ -107,15 +108,15 @@ impl Engine {
         };
         if kind == Some(MessageType::TransactionStart) {
             let number = match granted {
-                Ok(Then::Begun(number)) => number,
+                Ok(Then::Begun(number)) => *number,
                 _ => header.transaction_id,
             };
             self.observe(id, number, outside.daemon, &request);
         }
         match granted {
             Ok(Then::Nothing | Then::Begun(_)) => {}
-            Ok(Then::Tell(name, effect)) => self.tell_change(&name, &effect, outside.daemon),
-            Ok(Then::Greet(watch)) => self.greet(watch, outside.daemon),
+            Ok(Then::Tell(name, effect)) => self.tell_change(name, effect, outside.daemon),
+            Ok(Then::Greet(watch)) => self.greet(*watch, outside.daemon),
             Err(refusal) => self.refuse(id, kind, &header, refusal, outside),
         }
     }
@@ -157,15 +158,15 @@ impl Engine {
         let _ = self.reply(id, MessageType::Error, header, &Reply::text(errno.name()));
     }
 
-    fn decide(
+    fn decide<'a>(
         &mut self,
         id: ConnectionId,
         kind: MessageType,
         header: &Header,
-        payload: &[u8],
+        payload: &'a [u8],
         known: Option<Identity>,
         outside: &mut Outside<'_>,
-    ) -> Outcome {
+    ) -> Outcome<'a> {
         let Some(connection) = self.connection(id) else {
             return Err(Errno::Io.into());
         };
@@ -183,15 +184,15 @@ impl Engine {
         self.grant(id, caller, transaction, request, known, outside)
     }
 
-    fn grant(
+    fn grant<'a>(
         &mut self,
         id: ConnectionId,
         mut caller: Caller,
         transaction: u32,
-        request: Request<'_>,
+        request: Request<'a>,
         known: Option<Identity>,
         outside: &mut Outside<'_>,
-    ) -> Outcome {
+    ) -> Outcome<'a> {
         let operation = match request {
             Request::Read(path) => Operation::Read(path),
             Request::Directory(path) => Operation::Directory(path),
@@ -208,7 +209,7 @@ impl Engine {
                 operation
             }
             Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
-            Request::Unwatch(key) => return self.unwatch(id, caller, &key),
+            Request::Unwatch(key) => return self.unwatch(id, caller, key),
             Request::ResetWatches => {
                 self.reset(id);
                 return Ok(Reply::Done.into());
@@ -232,15 +233,15 @@ impl Engine {
 
     /// A `SET_PERMS`. Its list is looked at before its path: first how long it is, then
     /// its form, then who it names.
-    fn grant_permissions(
+    fn grant_permissions<'a>(
         &mut self,
         caller: Caller,
         count: usize,
-        name: Result<Name, PathError>,
+        name: Result<Name<'a>, PathError>,
         permissions: Result<Permissions, PermissionError>,
         known: Option<Identity>,
         outside: &mut Outside<'_>,
-    ) -> Result<Operation, Refusal> {
+    ) -> Result<Operation<'a>, Refusal> {
         self.domains.check(&caller, Quota::NodePermissions, count as u64)?;
         let permissions = permissions.map_err(Malformed::from)?;
         // Without that limit there may be a thousand domains to be asked about.
@@ -255,21 +256,21 @@ impl Engine {
         Ok(Operation::SetPerms(name.map_err(Malformed::from)?, grant))
     }
 
-    fn operate(
+    fn operate<'a>(
         &mut self,
         id: ConnectionId,
         caller: Caller,
         transaction: u32,
-        operation: Operation,
+        operation: Operation<'a>,
         daemon: &mut dyn Daemon,
-    ) -> Outcome {
+    ) -> Outcome<'a> {
         if !caller.privileged
             && let Some(path) = operation.path()
         {
             self.check_path(caller, path)?;
         }
         if transaction != 0 {
-            return self.operate_inside(id, caller, transaction, operation);
+            return self.operate_inside(id, caller, transaction, operation.into_owned());
         }
         if !operation.is_read()
             && self.protection.is_active(Rank::of(&caller))
@@ -292,19 +293,19 @@ impl Engine {
             Effect::Created => operation.name().components().count() / WORK_PER_EFFORT,
             _ => 0,
         };
-        Ok(Granted { reply, then: Then::Tell(operation.name(), effect) })
+        Ok(Granted { reply, then: Then::Tell(operation.into_name(), effect) })
     }
 
     /// Whether an operation outside transactions would be granted: who is refused does
     /// not have to wait for it.
-    fn would_do(&mut self, caller: Caller, operation: &Operation) -> bool {
+    fn would_do(&mut self, caller: Caller, operation: &Operation<'_>) -> bool {
         let mut ledger = Ledger::default();
         let (store, context) = self.context(caller);
         let mut context = Context { ledger: &mut ledger, ..context };
         store.clone().execute(operation, &mut context).is_ok()
     }
 
-    fn check_path(&self, caller: Caller, path: &Path) -> Result<(), Refusal> {
+    fn check_path(&self, caller: Caller, path: &Path<'_>) -> Result<(), Refusal> {
         // Hardly a path is as long as the limit, and what counts is never more than the whole.
         let whole = path.as_str().len() as u64;
         if self.domains.check(&caller, Quota::PathMax, whole).is_ok() {
@@ -319,24 +320,25 @@ impl Engine {
         caller: Caller,
         key: WatchKey<'_>,
         depth: Option<u32>,
-    ) -> Outcome {
+    ) -> Outcome<'static> {
         if let Name::Node(path) = &key.name {
             self.check_path(caller, path)?;
         }
         let token: Arc<[u8]> = key.token.into();
-        let own = (key.name.clone(), token.clone());
+        let name = key.name.into_owned();
+        let own = (name.clone(), token.clone());
         let connection = self.connection(id).ok_or(Errno::Io)?;
         if connection.watches.contains_key(&own) {
             return Err(Errno::Exist.into());
         }
         let registered = self.domains.usage(caller.domid, Quota::Watches);
         self.domains.check(&caller, Quota::Watches, registered + 1)?;
-        let weight = watch::weight(&key.name, &token);
+        let weight = watch::weight(&name, &token);
         let used = self.domains.usage(caller.domid, Quota::Memory);
         self.domains.check(&caller, Quota::Memory, used + weight as u64)?;
         let watch = self.watches.add(Watch {
             connection: id,
-            name: key.name,
+            name,
             relative_to: key.relative.then_some(caller.domid),
             token,
             depth,
@@ -349,13 +351,13 @@ impl Engine {
         Ok(Granted { reply: Reply::Done, then: Then::Greet(watch) })
     }
 
-    fn unwatch(&mut self, id: ConnectionId, caller: Caller, key: &WatchKey<'_>) -> Outcome {
-        let own = (key.name.clone(), key.token.into());
+    fn unwatch(&mut self, id: ConnectionId, caller: Caller, key: WatchKey<'_>) -> Outcome<'static> {
+        let own = (key.name.into_owned(), key.token.into());
         let connection = self.connection_mut(id).ok_or(Errno::Io)?;
         let watch = connection.watches.remove(&own).ok_or(Errno::NoEnt)?;
         self.watches.remove(watch);
         if !caller.privileged {
-            let weight = watch::weight(&key.name, key.token);
+            let weight = watch::weight(&own.0, key.token);
             self.domains.charge(caller.domid, Quota::Watches, -1);
             self.domains.charge(caller.domid, Quota::Memory, -signed(weight));
         }

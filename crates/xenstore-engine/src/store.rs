@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// The node or special name there, whoever asks.
-    pub fn get(&self, name: &Name) -> Option<&Node<NodeData>> {
+    pub fn get(&self, name: &Name<'_>) -> Option<&Node<NodeData>> {
         self.tree(name).get(name.components())
     }
 
@@ -76,26 +76,26 @@ impl Store {
     }
 
     /// Where a name leads.
-    pub fn place<'s, 'n>(&'s self, name: &'n Name) -> Place<'s, 'n> {
+    pub fn place<'s, 'n>(&'s self, name: &'n Name<'_>) -> Place<'s, 'n> {
         place(self.tree(name), name.components())
     }
 
     /// The nodes on the way to a name, the root first, as far as they exist.
     pub fn trace<'s, 'n>(
         &'s self,
-        name: &'n Name,
+        name: &'n Name<'_>,
     ) -> impl Iterator<Item = &'s Node<NodeData>> + use<'s, 'n> {
         self.tree(name).trace(name.components())
     }
 
     /// Whether what lies at `name` is the very same in both, that is, whether a
     /// request there has the same answer: the way down leads to a shared node.
-    pub fn unchanged(&self, other: &Self, name: &Name) -> bool {
+    pub fn unchanged(&self, other: &Self, name: &Name<'_>) -> bool {
         self.shared(other, name).is_some()
     }
 
     /// How deep the first node lies on the way to `name` that both share with all below.
-    pub fn shared(&self, other: &Self, name: &Name) -> Option<usize> {
+    pub fn shared(&self, other: &Self, name: &Name<'_>) -> Option<usize> {
         let ours = self.tree(name).trace(name.components());
         let theirs = other.tree(name).trace(name.components());
         ours.zip(theirs).position(|(ours, theirs)| xenstore_tree::same(ours, theirs))
@@ -103,7 +103,7 @@ impl Store {
 
     /// The access lists that decide who may know of a change there: the node's and
     /// its parent's (XSA-115).
-    pub fn acls(&self, name: &Name) -> impl Iterator<Item = Acl> {
+    pub fn acls(&self, name: &Name<'_>) -> impl Iterator<Item = Acl> {
         let wanted = name.components().count();
         // A name without a node still has the parent it would be created in.
         self.tree(name)
@@ -113,7 +113,7 @@ impl Store {
             .map(|(_, node)| node.value().acl.clone())
     }
 
-    fn tree(&self, name: &Name) -> &Tree<NodeData> {
+    fn tree(&self, name: &Name<'_>) -> &Tree<NodeData> {
         match name {
             Name::Node(_) => &self.nodes,
             Name::Special(_) => &self.specials,
@@ -123,7 +123,7 @@ impl Store {
     /// Does one operation.
     pub fn execute(
         &mut self,
-        operation: &Operation,
+        operation: &Operation<'_>,
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
         let read = |payload| Ok((Reply::Payload(payload), Effect::Nothing));
@@ -166,7 +166,7 @@ impl Store {
 
     fn write(
         &mut self,
-        path: &Path,
+        path: &Path<'_>,
         value: &Value,
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
@@ -183,7 +183,7 @@ impl Store {
         }
     }
 
-    fn mkdir(&mut self, path: &Path, cx: &mut Context<'_>) -> Outcome<(Reply, Effect)> {
+    fn mkdir(&mut self, path: &Path<'_>, cx: &mut Context<'_>) -> Outcome<(Reply, Effect)> {
         match place(&self.nodes, path.components()) {
             Place::Found(node) => {
                 permit(&node.value().acl, &cx.caller, Right::Write)?;
@@ -198,7 +198,7 @@ impl Store {
     /// XSA-415).
     fn create(
         &mut self,
-        path: &Path,
+        path: &Path<'_>,
         value: &Value,
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
@@ -233,7 +233,8 @@ impl Store {
         let above = &nearest.value().acl;
         if acl.adds_to(above) {
             let depth = path.components().count() + 1 - names.len();
-            let (place, acl, above) = (path.prefix(depth), acl.clone(), Some(above.clone()));
+            let (place, acl, above) =
+                (path.prefix(depth).into_owned(), acl.clone(), Some(above.clone()));
             cx.ledger.note_change(Change::Alike { place, acl, above, comes: true });
         }
         // Just found missing, and one value for each: this cannot fail.
@@ -241,7 +242,7 @@ impl Store {
         Ok((Reply::Done, Effect::Created))
     }
 
-    fn rm(&mut self, path: &Path, cx: &mut Context<'_>) -> Outcome<(Reply, Effect)> {
+    fn rm(&mut self, path: &Path<'_>, cx: &mut Context<'_>) -> Outcome<(Reply, Effect)> {
         if path.is_root() {
             let errno = if cx.caller.privileged { Errno::Inval } else { Errno::Acces };
             return Err(errno.into());
@@ -267,7 +268,7 @@ impl Store {
     /// Takes a subtree out, whoever asks, and credits its owners.
     pub fn remove(
         &mut self,
-        path: &Path,
+        path: &Path<'_>,
         ledger: &mut Ledger,
         clock: &mut Clock,
     ) -> Option<Subtree<NodeData>> {
@@ -281,12 +282,12 @@ impl Store {
     /// concerns anybody whom its parent does not.
     fn subtree_change(
         &self,
-        path: &Path,
+        path: &Path<'_>,
         subtree: &Subtree<NodeData>,
         alike: bool,
         comes: bool,
     ) -> Change {
-        let (place, above) = (path.clone(), self.acl_above(path).cloned());
+        let (place, above) = (path.clone().into_owned(), self.acl_above(path).cloned());
         if alike {
             return Change::Alike { place, acl: subtree.value().acl.clone(), above, comes };
         }
@@ -294,14 +295,14 @@ impl Store {
     }
 
     /// The list of the node above a path.
-    fn acl_above(&self, path: &Path) -> Option<&Acl> {
+    fn acl_above(&self, path: &Path<'_>) -> Option<&Acl> {
         let above = path.components().count().checked_sub(1)?;
         self.nodes.get(path.components().take(above)).map(|node| &node.value().acl)
     }
 
     fn set_perms(
         &mut self,
-        name: &Name,
+        name: &Name<'_>,
         grant: &Grant,
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
@@ -322,13 +323,13 @@ impl Store {
 
     /// Sets the permission list of a node there is, whoever asks, and charges who owns it
     /// then.
-    pub fn set_acl(&mut self, name: &Name, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
+    pub fn set_acl(&mut self, name: &Name<'_>, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
         if let Name::Node(path) = name
             && let Some(node) = self.nodes.subtree(path.components())
             // Most lists that are set concern the same domains as before.
             && (node.value().acl.adds_to(&acl) || acl.adds_to(&node.value().acl))
         {
-            let (place, above) = (path.clone(), self.acl_above(path).cloned());
+            let (place, above) = (path.clone().into_owned(), self.acl_above(path).cloned());
             ledger.note_change(Change::Relisted { place, node, above, acl: acl.clone() });
         }
         self.change(name, ledger, clock, |data| data.acl = acl);
@@ -342,13 +343,13 @@ impl Store {
     /// One pass, however deep: entries that name a domain may lie a thousand levels down.
     pub fn disinherit(
         &mut self,
-        place: &Path,
+        place: &Path<'_>,
         dead: Domid,
         heir: Domid,
         keep: bool,
         ledger: &mut Ledger,
         clock: &mut Clock,
-    ) -> Vec<Path> {
+    ) -> Vec<Path<'static>> {
         let Some(before) = self.nodes.subtree(place.components()) else {
             return Vec::new();
         };
@@ -358,7 +359,7 @@ impl Store {
             let path = way.go(depth, node.name());
             let NodeData { acl, value } = node.value();
             if depth > 0 && !keep && acl.owner() == dead {
-                left.extend(Path::absolute(path));
+                left.extend(Path::absolute(path).map(Path::into_owned));
                 return None;
             }
             let after = acl.after_death(dead, heir)?;
@@ -377,7 +378,7 @@ impl Store {
     /// Sets the value of a node there is, whoever asks.
     pub fn set_value(
         &mut self,
-        name: &Name,
+        name: &Name<'_>,
         value: &Value,
         ledger: &mut Ledger,
         clock: &mut Clock,
@@ -387,7 +388,7 @@ impl Store {
 
     fn change(
         &mut self,
-        name: &Name,
+        name: &Name<'_>,
         ledger: &mut Ledger,
         clock: &mut Clock,
         change: impl FnOnce(&mut NodeData),
@@ -411,7 +412,7 @@ impl Store {
 
     /// Puts what `from` has at a path here, where there is nothing yet, as the last of its
     /// siblings, and charges its owners.
-    pub fn put(&mut self, path: &Path, from: &Self, ledger: &mut Ledger, clock: &mut Clock) {
+    pub fn put(&mut self, path: &Path<'_>, from: &Self, ledger: &mut Ledger, clock: &mut Clock) {
         let Some(subtree) = from.nodes.subtree(path.components()) else {
             return;
         };

@@ -83,7 +83,7 @@ impl Tenure {
     /// Whether what an operation will be told cannot have changed since its transaction
     /// was last where its store is now. Of several transactions one does not know since
     /// when another was told of a place.
-    pub fn covers(&self, operation: &Operation, base: &Store) -> bool {
+    pub fn covers(&self, operation: &Operation<'_>, base: &Store) -> bool {
         self.begun == 1 && self.footprint.covers(operation, base)
     }
 

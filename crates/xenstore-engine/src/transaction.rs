@@ -31,7 +31,7 @@ pub const TRANSACTION_OVERHEAD: usize = 1024;
 const RECORD_OVERHEAD: usize = 320;
 
 /// Bytes of nodes that a change at a place replaces, besides what was there.
-pub fn replaced_by_path(name: &Name) -> usize {
+pub fn replaced_by_path(name: &Name<'_>) -> usize {
     CHANGED_NAME * (1 + name.components().count())
 }
 
@@ -85,7 +85,7 @@ pub struct Transaction {
     bytes: usize,
     /// The places asked about, where their number is limited, and whether something may have
     /// been changed there.
-    touched: HashMap<Name, bool>,
+    touched: HashMap<Name<'static>, bool>,
 }
 
 /// Room for one request.
@@ -103,7 +103,7 @@ pub struct Room {
 /// A request and what its client was told.
 #[derive(Clone, Debug)]
 pub struct Record {
-    pub operation: Operation,
+    pub operation: Operation<'static>,
     pub answer: Answer,
 }
 
@@ -111,7 +111,7 @@ pub struct Record {
 #[derive(Clone, Debug)]
 pub struct Changed {
     /// Where.
-    pub name: Name,
+    pub name: Name<'static>,
     /// Whether a subtree was removed there, and not only the one node changed.
     pub removed: bool,
 }
@@ -141,7 +141,7 @@ impl Transaction {
     /// not touched.
     pub fn execute(
         &mut self,
-        operation: Operation,
+        operation: Operation<'static>,
         room: Room,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
@@ -154,7 +154,7 @@ impl Transaction {
             return result;
         }
         if room.of_change
-            && let Some(changed) = self.touched.get_mut(&operation.name())
+            && let Some(changed) = self.touched.get_mut(&operation.owned_name())
         {
             *changed = true;
         }
@@ -166,7 +166,7 @@ impl Transaction {
 
     /// How many children have to be looked at when an operation takes effect: that is work of
     /// the commit, and counts as if it took memory.
-    fn children_at(&self, operation: &Operation) -> usize {
+    fn children_at(&self, operation: &Operation<'_>) -> usize {
         match operation {
             Operation::SetPerms(name, _) => self.work.get(name).map_or(0, Node::child_count),
             _ => 0,
@@ -175,10 +175,10 @@ impl Transaction {
 
     /// How many nodes an operation would remove: each is looked at, whether or not the
     /// transaction is committed. No more are counted than end a turn.
-    pub fn removes(&self, operation: &Operation) -> usize {
+    pub fn removes(&self, operation: &Operation<'_>) -> usize {
         match operation {
             Operation::Rm(path) => {
-                let node = self.work.get(&Name::Node(path.clone()));
+                let node = self.work.get(&Name::Node(path.borrowed()));
                 node.map_or(0, |node| 1 + node.descendants().take(EFFORT_PER_TURN).count())
             }
             _ => 0,
@@ -188,7 +188,7 @@ impl Transaction {
     /// Does an operation on the private copy.
     pub(crate) fn perform(
         &mut self,
-        operation: &Operation,
+        operation: &Operation<'_>,
         cx: &mut Context<'_>,
     ) -> Result<Reply, Refusal> {
         let (reply, effect) =
@@ -202,7 +202,7 @@ impl Transaction {
     /// everybody; domains have quotas, and `most_requests` is theirs.
     pub fn check_size(
         &mut self,
-        operation: &Operation,
+        operation: &Operation<'_>,
         most_requests: u32,
         cx: &Context<'_>,
     ) -> Result<Room, Refusal> {
@@ -225,7 +225,7 @@ impl Transaction {
             cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
         }
         let of_place = if known.is_none() { RECORD_OVERHEAD + name.as_str().len() } else { 0 };
-        self.touched.entry(name).or_default();
+        self.touched.entry(operation.owned_name()).or_default();
         self.requests = requests;
         Ok(Room { bytes, of_place, of_change: changes })
     }
@@ -284,13 +284,13 @@ impl Transaction {
 
 impl Changed {
     /// The change that an operation made, if it made one.
-    fn by(operation: &Operation, effect: &Effect) -> Option<Self> {
+    fn by(operation: &Operation<'_>, effect: &Effect) -> Option<Self> {
         let removed = match effect {
             Effect::Nothing => return None,
             Effect::Removed(_) => true,
             Effect::Written | Effect::Created | Effect::Permissions(_) => false,
         };
-        Some(Self { name: operation.name(), removed })
+        Some(Self { name: operation.owned_name(), removed })
     }
 }
 
@@ -309,7 +309,7 @@ fn check_bound(
 }
 
 /// Bytes that a request counts for before it is answered.
-fn weight(operation: &Operation, changes: bool) -> usize {
+fn weight(operation: &Operation<'_>, changes: bool) -> usize {
     let names = operation.name().components().count();
     let name = if changes { CHANGED_NAME } else { READ_NAME };
     RECORD_OVERHEAD + name * names + operation.size()

@@ -20,7 +20,12 @@ const MOST_OPEN: usize = 1024;
 
 impl Engine {
     /// A transaction's start. That of one who lost before waits for its turn.
-    pub(crate) fn start(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
+    pub(crate) fn start(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        inside: u32,
+    ) -> Outcome<'static> {
         let outcome = self.begin(id, caller, inside);
         if matches!(outcome, Err(Hindrance::Refused(_))) {
             let (now, rank) = (self.now, Rank::of(&caller));
@@ -31,7 +36,7 @@ impl Engine {
         outcome
     }
 
-    fn begin(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome {
+    fn begin(&mut self, id: ConnectionId, caller: Caller, inside: u32) -> Outcome<'static> {
         if inside != 0 {
             return Err(Errno::Busy.into());
         }
@@ -77,7 +82,7 @@ impl Engine {
         number: u32,
         commit: bool,
         outside: &mut Outside<'_>,
-    ) -> Outcome {
+    ) -> Outcome<'static> {
         let open = self.connection(id).and_then(|c| c.transactions.get(&number));
         let open = open.ok_or(Errno::NoEnt)?;
         let changes = commit && !open.changes.is_empty();
@@ -105,7 +110,7 @@ impl Engine {
         number: u32,
         open: Transaction,
         outside: &mut Outside<'_>,
-    ) -> Outcome {
+    ) -> Outcome<'static> {
         if self.fails_for_a_test() {
             self.observe(id, number, outside.daemon, &Incident::Conflict);
             return Err(Errno::Again.into());
@@ -155,8 +160,8 @@ impl Engine {
         id: ConnectionId,
         caller: Caller,
         transaction: u32,
-        operation: Operation,
-    ) -> Outcome {
+        operation: Operation<'static>,
+    ) -> Outcome<'static> {
         let (rank, most_requests, now) = (Rank::of(&caller), self.most_requests, self.now);
         let Some((open, engine)) = self.inside(id, caller, transaction) else {
             return Err(Errno::NoEnt.into());
@@ -230,7 +235,7 @@ impl Engine {
 
 /// The place that decides what an operation is told. What is made later where something
 /// was removed depends on the place above.
-fn decisive(operation: &Operation) -> Name {
+fn decisive<'a>(operation: &'a Operation<'_>) -> Name<'a> {
     match operation {
         Operation::Rm(path) => {
             path.split_last().map_or_else(|| operation.name(), |(parent, _)| Name::Node(parent))

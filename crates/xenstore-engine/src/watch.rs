@@ -19,7 +19,7 @@ pub struct Watch {
     /// Whose it is.
     pub connection: ConnectionId,
     /// What is watched.
-    pub name: Name,
+    pub name: Name<'static>,
     /// The domain the client spelled the path relative to, if it did; events are
     /// told the same way.
     pub relative_to: Option<Domid>,
@@ -130,11 +130,11 @@ impl Watches {
     /// many steps as the smaller side has names.
     pub fn below<'t, V>(&self, path: &Path, removed: &'t Node<V>) -> Vec<Below<'t, V>> {
         let mut found = Vec::new();
-        let Some(place) = self.places.at(&Name::Node(path.clone())) else {
+        let Some(place) = self.places.at(&Name::Node(path.borrowed())) else {
             return found;
         };
         // Last child first and parents before children: the reverse is what we want.
-        let mut open = vec![(path.clone(), place, removed, removed)];
+        let mut open = vec![(path.clone().into_owned(), place, removed, removed)];
         while let Some((path, place, parent, node)) = open.pop() {
             let Some(place) = self.places.get(place) else {
                 continue;
@@ -166,7 +166,7 @@ impl Watches {
 #[derive(Debug)]
 pub struct Below<'t, V> {
     /// Where it was.
-    pub name: Name,
+    pub name: Name<'static>,
     /// Its parent, part of the subtree too.
     pub parent: &'t Node<V>,
     /// Itself.
@@ -177,11 +177,11 @@ pub struct Below<'t, V> {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> Name {
-        Name::parse(text.as_bytes(), Domid::DOM0).unwrap()
+    fn name(text: &str) -> Name<'static> {
+        Name::parse(text.as_bytes(), Domid::DOM0).unwrap().into_owned()
     }
 
-    fn path(text: &str) -> Path {
+    fn path(text: &str) -> Path<'_> {
         Path::absolute(text).unwrap()
     }
 
@@ -259,8 +259,9 @@ mod tests {
         for (generation, text) in
             (1..).zip(["/top", "/top/z", "/top/z/deep", "/top/a", "/top/unwatched"])
         {
-            let (parent, name) = path(text).split_last().map(|(p, n)| (p, n.to_owned())).unwrap();
-            tree.insert(parent.components(), &name, (), generation).unwrap();
+            let path = path(text);
+            let (parent, name) = path.split_last().unwrap();
+            tree.insert(parent.components(), name, (), generation).unwrap();
         }
         let removed = tree.subtree(path("/top").components()).unwrap();
         let mut watches = Watches::default();

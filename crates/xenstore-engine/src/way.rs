@@ -13,7 +13,7 @@ pub struct Way {
 
 impl Way {
     /// From a place on.
-    pub fn from(place: &Path) -> Self {
+    pub fn from(place: &Path<'_>) -> Self {
         let text = if place.is_root() { String::new() } else { place.as_str().to_owned() };
         Self { lengths: vec![text.len()], text }
     }

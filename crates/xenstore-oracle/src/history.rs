@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use xenstore_wire::request::Sender;
-use xenstore_wire::{Domid, Features, MessageType, Name, Request};
+use xenstore_wire::{Domid, Features, MessageType, Name, Path, Request};
 
 use crate::session::{Outcome, Reply};
 use crate::step::{CONNECTIONS, Step, Transaction};
@@ -13,16 +13,16 @@ use crate::step::{CONNECTIONS, Step, Transaction};
 pub struct History {
     open: HashMap<(usize, u8), Open>,
     /// The watches of each connection, in order of registration.
-    pub watches: [Vec<(Name, Vec<u8>)>; CONNECTIONS],
+    pub watches: [Vec<(Name<'static>, Vec<u8>)>; CONNECTIONS],
 }
 
 /// An open transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Open {
     /// Requests made in it and how they were answered.
-    pub requests: Vec<(Access, Name, bool)>,
+    pub requests: Vec<(Access, Name<'static>, bool)>,
     /// What others changed since it began.
-    pub outside: Vec<Name>,
+    pub outside: Vec<Name<'static>>,
     /// Whether it contains requests about domains.
     pub administers: bool,
 }
@@ -45,8 +45,8 @@ pub fn parse(step: &Step) -> Option<Request<'_>> {
 }
 
 /// What a request acts on, if it acts on the store.
-pub fn access(step: &Step) -> Option<(Access, Name)> {
-    Some(match parse(step)? {
+pub fn access(step: &Step) -> Option<(Access, Name<'static>)> {
+    let (how, name) = match parse(step)? {
         Request::Read(path) | Request::Directory(path) | Request::DirectoryPart { path, .. } => {
             (Access::Read, Name::Node(path))
         }
@@ -55,7 +55,8 @@ pub fn access(step: &Step) -> Option<(Access, Name)> {
         Request::SetPerms { name, .. } => (Access::Set, name.ok()?),
         Request::Rm(path) => (Access::Remove, Name::Node(path)),
         _ => return None,
-    })
+    };
+    Some((how, name.into_owned()))
 }
 
 impl History {
@@ -98,7 +99,7 @@ impl History {
         let sender = step.connection;
         match parse(step) {
             Some(Request::Watch(watch, _)) => {
-                self.watches[sender].push((watch.name, watch.token.to_vec()));
+                self.watches[sender].push((watch.name.into_owned(), watch.token.to_vec()));
             }
             Some(Request::Unwatch(watch)) => {
                 self.watches[sender]
@@ -125,13 +126,13 @@ impl History {
             }
             // A domain that goes takes nodes along, wherever they are.
             Some(Request::Release(_)) => {
-                self.changed_outside(&[Name::Node(xenstore_wire::Path::root())], None);
+                self.changed_outside(&[Name::Node(Path::root())], None);
             }
             _ => {}
         }
     }
 
-    fn changed_outside(&mut self, names: &[Name], by: Option<(usize, u8)>) {
+    fn changed_outside(&mut self, names: &[Name<'static>], by: Option<(usize, u8)>) {
         for (&key, open) in &mut self.open {
             if Some(key) != by {
                 open.outside.extend_from_slice(names);
@@ -143,7 +144,7 @@ impl History {
 impl Open {
     /// Whether others changed something at, above, below or beside `name` since the
     /// transaction began.
-    pub fn disturbed(&self, name: &Name) -> bool {
+    pub fn disturbed(&self, name: &Name<'_>) -> bool {
         self.outside.iter().any(|changed| neighbours(changed, name))
     }
 
@@ -159,25 +160,23 @@ impl Open {
     }
 
     /// Whether it removed something at, above or below `name`.
-    pub fn removed_near(&self, name: &Name) -> bool {
+    pub fn removed_near(&self, name: &Name<'_>) -> bool {
         let removed = |how: &Access, ok: &bool| *ok && *how == Access::Remove;
         self.requests.iter().any(|(how, at, ok)| removed(how, ok) && related(at, name))
     }
 }
 
 /// Whether one name lies at or below the other.
-pub fn related(one: &Name, other: &Name) -> bool {
+pub fn related(one: &Name<'_>, other: &Name<'_>) -> bool {
     let mut pairs = one.components().zip(other.components());
     pairs.all(|(one, other)| one == other)
 }
 
 /// Whether both are related, or siblings: children of one node are part of that node.
-fn neighbours(one: &Name, other: &Name) -> bool {
-    let parent = |name: &Name| match name {
-        Name::Node(path) => path.split_last().map(|(parent, _)| Name::Node(parent)),
-        Name::Special(_) => None,
+fn neighbours(one: &Name<'_>, other: &Name<'_>) -> bool {
+    let parent = |path: &Path<'_>, other| {
+        path.split_last().is_some_and(|(parent, _)| related(&Name::Node(parent), other))
     };
-    related(one, other)
-        || parent(one).is_some_and(|one| related(&one, other))
-        || parent(other).is_some_and(|other| related(one, &other))
+    let beside = |name: &Name<'_>, other| matches!(name, Name::Node(path) if parent(path, other));
+    related(one, other) || beside(one, other) || beside(other, one)
 }

@@ -23,23 +23,23 @@ pub enum Request<'a> {
         arguments: &'a [u8],
     },
     /// List a node's children.
-    Directory(Path),
+    Directory(Path<'a>),
     /// List a part of a node's children.
     DirectoryPart {
         /// The node.
-        path: Path,
+        path: Path<'a>,
         /// Where in the list to begin, in bytes.
         offset: usize,
     },
     /// Read a node's value.
-    Read(Path),
+    Read(Path<'a>),
     /// Read a permission list.
-    GetPerms(Name),
+    GetPerms(Name<'a>),
     /// Replace a permission list.
     SetPerms {
         /// Whose. An error here is reported only after the list itself was found
         /// acceptable, which is the order the C daemon checks in.
-        name: Result<Name, PathError>,
+        name: Result<Name<'a>, PathError>,
         /// How many entries the new list has, which is limited before they are looked at.
         count: usize,
         /// The new list.
@@ -48,14 +48,14 @@ pub enum Request<'a> {
     /// Set a node's value.
     Write {
         /// The node.
-        path: Path,
+        path: Path<'a>,
         /// Its value: any bytes, possibly none.
         value: &'a [u8],
     },
     /// Create a node.
-    Mkdir(Path),
+    Mkdir(Path<'a>),
     /// Remove a node.
-    Rm(Path),
+    Rm(Path<'a>),
     /// Register a watch.
     Watch(WatchKey<'a>, Option<u32>),
     /// Remove a watch.
@@ -118,7 +118,7 @@ pub enum Request<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WatchKey<'a> {
     /// What is watched.
-    pub name: Name,
+    pub name: Name<'a>,
     /// Whether the client spelled the path relative to its domain; events are then
     /// reported relative too.
     pub relative: bool,
@@ -275,7 +275,7 @@ fn parse_watch(payload: &[u8], sender: Sender) -> Result<Request<'_>, Malformed>
     Ok(Request::Watch(watch_key(path, token, sender.home)?, None))
 }
 
-fn watch_key<'a>(path: &[u8], token: &'a [u8], home: Domid) -> Result<WatchKey<'a>, PathError> {
+fn watch_key<'a>(path: &'a [u8], token: &'a [u8], home: Domid) -> Result<WatchKey<'a>, PathError> {
     Ok(WatchKey { name: Name::parse(path, home)?, relative: is_relative(path), token })
 }
 
@@ -368,7 +368,7 @@ mod tests {
         Request::parse(kind, payload, SOCKET)
     }
 
-    fn path(text: &str) -> Path {
+    fn path(text: &str) -> Path<'_> {
         Path::absolute(text).unwrap()
     }
 

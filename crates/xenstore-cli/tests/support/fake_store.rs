@@ -21,7 +21,7 @@ struct Node {
     children: Vec<String>,
 }
 
-type Tree = BTreeMap<Path, Node>;
+type Tree = BTreeMap<Path<'static>, Node>;
 type Answer = Result<Vec<u8>, Errno>;
 
 /// Serves a new store at a socket until the process ends.
@@ -129,7 +129,7 @@ fn done() -> Answer {
 fn on_node(tree: &mut Tree, kind: MessageType, payload: &[u8]) -> Answer {
     use MessageType as T;
     let (spelling, rest) = split_string(payload).ok_or(Errno::Inval)?;
-    let path = Path::parse(spelling, Domid::DOM0).map_err(|_| Errno::Inval)?;
+    let path = Path::parse(spelling, Domid::DOM0).map_err(|_| Errno::Inval)?.into_owned();
     match kind {
         T::Read => Ok(tree.get(&path).ok_or(Errno::NoEnt)?.value.clone()),
         T::GetPerms => Ok(tree.get(&path).ok_or(Errno::NoEnt)?.permissions.clone()),
@@ -160,7 +160,7 @@ fn on_node(tree: &mut Tree, kind: MessageType, payload: &[u8]) -> Answer {
     }
 }
 
-fn names(tree: &Tree, path: &Path) -> Answer {
+fn names(tree: &Tree, path: &Path<'static>) -> Answer {
     let node = tree.get(path).ok_or(Errno::NoEnt)?;
     let terminated = node.children.iter().map(|name| format!("{name}\0"));
     Ok(terminated.collect::<String>().into_bytes())
@@ -183,11 +183,12 @@ fn part(names: &[u8], offset: &[u8]) -> Answer {
     Ok(answer)
 }
 
-fn create(tree: &mut Tree, path: &Path) {
+fn create(tree: &mut Tree, path: &Path<'static>) {
     if tree.contains_key(path) {
         return;
     }
     let (parent, name) = path.split_last().unwrap();
+    let parent = parent.into_owned();
     create(tree, &parent);
     let parent = tree.get_mut(&parent).unwrap();
     parent.children.push(name.to_owned());
@@ -196,9 +197,9 @@ fn create(tree: &mut Tree, path: &Path) {
     tree.insert(path.clone(), node);
 }
 
-fn remove(tree: &mut Tree, path: &Path) -> Answer {
+fn remove(tree: &mut Tree, path: &Path<'static>) -> Answer {
     let (parent, name) = path.split_last().ok_or(Errno::Inval)?;
-    let parent = tree.get_mut(&parent).ok_or(Errno::NoEnt)?;
+    let parent = tree.get_mut(&parent.into_owned()).ok_or(Errno::NoEnt)?;
     parent.children.retain(|child| child != name);
     tree.retain(|other, _| other.depth_below(path).is_none());
     done()

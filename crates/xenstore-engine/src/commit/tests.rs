@@ -70,7 +70,7 @@ impl World {
         world
     }
 
-    fn operation(&mut self, (kind, place, what): Step) -> Operation {
+    fn operation(&mut self, (kind, place, what): Step) -> Operation<'static> {
         let path = Path::absolute(PATHS[place]).unwrap();
         let list = LISTS[usize::from(what) % LISTS.len()].split(' ').map(str::as_bytes);
         let list = Permissions::parse(list).unwrap().unwrap();
