@@ -366,8 +366,7 @@ impl EventLoop {
         self.line_up(id, standing);
         let data = Token::Client(id.slot()).data();
         if let Err(error) = self.clients.adjust_interest(&self.epoll, id, standing, data) {
-            tracing::warn!(%error, "client cannot be waited for");
-            self.drop_client(id);
+            self.give_up(id, &error);
         }
     }
 
@@ -383,8 +382,7 @@ impl EventLoop {
     fn was_woken(&mut self, id: ConnectionId) {
         let data = Token::Client(id.slot()).data();
         if let Err(error) = self.clients.listen_again(&self.epoll, id, data) {
-            tracing::warn!(%error, "client cannot be waited for");
-            self.drop_client(id);
+            self.give_up(id, &error);
         }
         self.wants_turn(id);
     }
@@ -467,6 +465,12 @@ impl EventLoop {
                 Progress::Gone => self.drop_client(id),
             }
         }
+    }
+
+    #[cold]
+    fn give_up(&mut self, id: ConnectionId, error: &io::Error) {
+        tracing::warn!(%error, "client cannot be waited for");
+        self.drop_client(id);
     }
 
     fn drop_client(&mut self, id: ConnectionId) {

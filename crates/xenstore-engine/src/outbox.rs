@@ -226,18 +226,18 @@ impl Outbox {
         transaction_id: u32,
         payload: &[u8],
     ) -> bool {
-        if self.backlog.is_empty() {
-            let fits = encode(&mut self.ready, kind, request_id, transaction_id, &[payload]);
-            self.replies += usize::from(fits);
-            return fits;
+        let (mut message, waits) = (Vec::new(), !self.backlog.is_empty());
+        let out = if waits { &mut message } else { &mut self.ready };
+        if !encode(out, kind, request_id, transaction_id, &[payload]) {
+            return false;
         }
-        let mut message = Vec::new();
-        let fits = encode(&mut message, kind, request_id, transaction_id, &[payload]);
-        if fits {
+        if waits {
             self.waiting_replies += 1;
             self.wait(message, None);
+        } else {
+            self.replies += 1;
         }
-        fits
+        true
     }
 
     /// Queues an event; `false` if one that waits already stands for it.
