@@ -17,7 +17,7 @@
 //! subtree. For every real domain start that prefix is the root. Places one by one cost
 //! no more, and siblings created side by side do not disturb each other.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use xenstore_wire::text::split_string;
 
@@ -152,7 +152,8 @@ fn is_same_answer(operation: &Operation<'_>, held: &Answer, now: &Answer) -> boo
 /// Each place once, with the last thing that happened there; a removal anywhere in
 /// between is not forgotten, since watches below the place have to hear of it.
 fn last_of_each(changes: Vec<Changed>) -> Vec<Changed> {
-    let mut seen = HashMap::new();
+    // Most transactions change a handful of places: to compare paths costs less than to hash them.
+    let mut seen = BTreeMap::new();
     let mut kept: Vec<Changed> = Vec::with_capacity(changes.len());
     for change in changes.into_iter().rev() {
         if let Some(later) = seen.get(&change.name).and_then(|&at: &usize| kept.get_mut(at)) {
