@@ -317,7 +317,8 @@ impl fmt::Display for Name<'_> {
 
 /// The names on the way to a place, the top one first.
 ///
-/// Names are short; `str::split` takes more than three times as long to find their ends.
+/// Names are short: even a plain loop finds their ends in a third of the time that `str::split`
+/// takes.
 #[derive(Clone, Debug)]
 pub struct Components<'a>(Option<&'a str>);
 
