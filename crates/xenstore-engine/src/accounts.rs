@@ -17,6 +17,7 @@ use crate::estates::Estates;
 use crate::ids::ConnectionId;
 use crate::outside::Daemon;
 use crate::quota::{Charge, Quota};
+use crate::transaction::Transaction;
 
 impl Engine {
     /// Books a change of the store that took effect.
@@ -68,7 +69,7 @@ impl Engine {
         let mut buffers_agree = true;
         for connection in self.connections().filter(|it| !it.caller.privileged) {
             buffers_agree &= connection.charged == connection.buffers();
-            *others.entry(connection.caller.domid).or_default() += weight(connection);
+            *others.entry(connection.caller.domid).or_default() += self.weight(connection);
         }
         buffers_agree
             && estates == self.domains.estates
@@ -79,11 +80,12 @@ impl Engine {
                 booked(Quota::Nodes) == Some(nodes) && booked(Quota::Memory) == Some(bytes)
             })
     }
-}
 
-/// Bytes that a connection's domain is charged for it.
-fn weight(connection: &Connection) -> usize {
-    let transactions = connection.transactions.values();
-    let transactions: usize = transactions.map(crate::transaction::Transaction::bytes).sum();
-    connection.charged.bytes + connection.watched_bytes() + transactions
+    /// Bytes that a connection's domain is charged for it.
+    fn weight(&self, connection: &Connection) -> usize {
+        let transactions = connection.transactions.values();
+        let transactions: usize = transactions.map(Transaction::bytes).sum();
+        let watches = self.watches.weight_of(connection.watches.values());
+        connection.charged.bytes + watches + transactions
+    }
 }

@@ -1,18 +1,18 @@
 //! One client: who it is, what it has open, what waits for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xenstore_wire::{Decoder, Domid, Name};
+use xenstore_wire::{Decoder, Domid};
 
 use crate::acl::Caller;
 use crate::hold::Held;
 use crate::ids::WatchId;
 use crate::outbox::Outbox;
+use crate::places::PlaceId;
 use crate::protection::Claim;
 use crate::spares::weight;
 use crate::transaction::Transaction;
-use crate::watch;
 
 /// What a connection arrives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,8 +74,9 @@ pub(crate) struct Connection {
     pub renewals: u64,
     /// What its domain is charged for what waits in its inbox and outbox.
     pub charged: Buffers,
-    /// Its watches by what it calls them.
-    pub watches: HashMap<(Name<'static>, Arc<[u8]>), WatchId>,
+    /// Its watches by what tells them apart: where they are, and its marks. In this order, which
+    /// is nearly that in memory, they go twice as fast as from a table of hashes.
+    pub watches: BTreeMap<(PlaceId, Arc<[u8]>), WatchId>,
 }
 
 impl Connection {
@@ -94,7 +95,7 @@ impl Connection {
             last_transaction: 0,
             renewals: 0,
             charged: Buffers::default(),
-            watches: HashMap::new(),
+            watches: BTreeMap::new(),
         }
     }
 
@@ -113,11 +114,6 @@ impl Connection {
     /// Whether a request of it waits and must not be looked at yet.
     pub fn is_asleep(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.asleep)
-    }
-
-    /// Bytes that its watches are charged for.
-    pub fn watched_bytes(&self) -> usize {
-        self.watches.keys().map(|(name, token)| watch::weight(name, token)).sum()
     }
 
     /// What waits.

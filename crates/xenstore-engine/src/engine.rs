@@ -240,19 +240,16 @@ impl Engine {
         };
         let caller = connection.caller;
         let domid = caller.domid;
-        let bytes = connection.watched_bytes();
         let watches = mem::take(&mut connection.watches);
         let transactions = mem::take(&mut connection.transactions);
         if !caller.privileged {
-            let bytes = bytes + transactions.values().map(Transaction::bytes).sum::<usize>();
+            let bytes = self.watches.weight_of(watches.values())
+                + transactions.values().map(Transaction::bytes).sum::<usize>();
             self.domains.charge(domid, Quota::Watches, -signed(watches.len()));
             self.domains.charge(domid, Quota::Transactions, -signed(transactions.len()));
             self.domains.charge(domid, Quota::Memory, -signed(bytes));
         }
-        // In the order in which they came, hence in memory: half of the time, if it is 10,000.
-        let mut in_order: Vec<_> = watches.values().copied().collect();
-        in_order.sort_unstable();
-        for watch in in_order {
+        for watch in watches.into_values() {
             self.watches.remove(watch);
         }
         for (number, transaction) in transactions {

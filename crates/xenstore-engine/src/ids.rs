@@ -8,8 +8,6 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    pub(crate) const FIRST: Self = Self { slot: 0, serial: 0 };
-
     /// A small number, unique among the connections open at the same time: an index
     /// for tables.
     pub fn slot(self) -> usize {

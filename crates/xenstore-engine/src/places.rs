@@ -22,16 +22,12 @@ pub struct Places {
     all: Slab<Place>,
     paths: PlaceId,
     specials: PlaceId,
-    /// Those of a place are beside each other, and among them those of a connection. With a
-    /// set in each place a watch took 300 bytes more.
-    watches: BTreeSet<(PlaceId, ConnectionId, WatchId)>,
 }
 
 /// What is watched at one path and below it.
 #[derive(Debug)]
 pub struct Place {
-    /// How many watches are right here.
-    pub watches: usize,
+    watches: Here,
     /// The places right below, by name.
     pub below: HashMap<SmolStr, PlaceId>,
     above: PlaceId,
@@ -41,7 +37,51 @@ pub struct Place {
 
 impl Place {
     fn new(above: PlaceId, name: SmolStr) -> Self {
-        Self { watches: 0, below: HashMap::new(), above, name }
+        Self { watches: Here::Nobody, below: HashMap::new(), above, name }
+    }
+
+    /// Whether somebody watches right here.
+    pub fn is_watched(&self) -> bool {
+        !matches!(self.watches, Here::Nobody)
+    }
+}
+
+/// The watches at one place, those of a connection beside each other.
+///
+/// Mostly it is one. With one set for all places a client with 10,000 watches took half as long
+/// again to leave, and with a set in each a watch took 300 bytes more.
+#[derive(Debug)]
+enum Here {
+    Nobody,
+    One(ConnectionId, WatchId),
+    Many(BTreeSet<(ConnectionId, WatchId)>),
+}
+
+impl Here {
+    fn add(&mut self, connection: ConnectionId, watch: WatchId) {
+        match self {
+            Self::Nobody => *self = Self::One(connection, watch),
+            Self::One(other, its) => {
+                let all = [(*other, *its), (connection, watch)];
+                *self = Self::Many(BTreeSet::from(all));
+            }
+            Self::Many(all) => {
+                all.insert((connection, watch));
+            }
+        }
+    }
+
+    fn remove(&mut self, connection: ConnectionId, watch: WatchId) {
+        match self {
+            Self::One(other, its) if (*other, *its) == (connection, watch) => *self = Self::Nobody,
+            Self::Many(all) => {
+                all.remove(&(connection, watch));
+                if let (Some(&(connection, watch)), 1) = (all.first(), all.len()) {
+                    *self = Self::One(connection, watch);
+                }
+            }
+            Self::Nobody | Self::One(..) => {}
+        }
     }
 }
 
@@ -55,7 +95,7 @@ impl Default for Places {
             entry.insert(Place::new(id, SmolStr::default()));
             id
         });
-        Self { all, paths, specials, watches: BTreeSet::new() }
+        Self { all, paths, specials }
     }
 }
 
@@ -67,9 +107,8 @@ impl Places {
             at = self.below(at, name).unwrap_or_else(|| self.make(at, name));
         }
         if let Some(place) = self.all.get_mut(at) {
-            place.watches += 1;
+            place.watches.add(connection, watch);
         }
-        self.watches.insert((at, connection, watch));
         at
     }
 
@@ -84,13 +123,11 @@ impl Places {
 
     /// Removes a watch, and the places that nobody needs any more.
     pub fn remove(&mut self, mut at: PlaceId, connection: ConnectionId, watch: WatchId) {
-        if self.watches.remove(&(at, connection, watch))
-            && let Some(place) = self.all.get_mut(at)
-        {
-            place.watches -= 1;
+        if let Some(place) = self.all.get_mut(at) {
+            place.watches.remove(connection, watch);
         }
         while let Some(place) = self.all.get(at)
-            && (place.watches == 0 && place.below.is_empty() && place.above != at)
+            && (!place.is_watched() && place.below.is_empty() && place.above != at)
         {
             let gone = self.all.remove(at);
             at = gone.above;
@@ -141,18 +178,22 @@ impl Places {
         reaches: impl Fn(WatchId) -> bool,
         found: &mut Vec<WatchId>,
     ) {
-        if self.get(place).is_none_or(|place| place.watches == 0) {
-            return;
-        }
-        let mut next = self.watches.range((place, ConnectionId::FIRST, WatchId::FIRST)..).next();
-        while let Some(&(_, connection, _)) = next.filter(|&&(there, ..)| there == place) {
-            let first = (place, connection, WatchId::FIRST);
-            let last = (place, connection, WatchId::LAST);
+        let all = match self.get(place).map(|place| &place.watches) {
+            None | Some(Here::Nobody) => return,
+            Some(&Here::One(connection, watch)) => {
+                found.extend((may(connection) && reaches(watch)).then_some(watch));
+                return;
+            }
+            Some(Here::Many(all)) => all,
+        };
+        let mut next = all.first();
+        while let Some(&(connection, _)) = next {
+            let (first, last) = ((connection, WatchId::FIRST), (connection, WatchId::LAST));
             if may(connection) {
-                let its = self.watches.range(first..=last).map(|&(_, _, id)| id);
+                let its = all.range(first..=last).map(|&(_, id)| id);
                 found.extend(its.filter(|&id| reaches(id)));
             }
-            next = self.watches.range((Bound::Excluded(last), Bound::Unbounded)).next();
+            next = all.range((Bound::Excluded(last), Bound::Unbounded)).next();
         }
     }
 

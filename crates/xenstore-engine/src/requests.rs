@@ -211,7 +211,7 @@ impl Engine {
                 operation
             }
             Request::Watch(key, depth) => return self.watch(id, caller, key, depth),
-            Request::Unwatch(key) => return self.unwatch(id, caller, key),
+            Request::Unwatch(key) => return self.unwatch(id, caller, &key),
             Request::ResetWatches => {
                 self.reset(id);
                 return Ok(Reply::Done.into());
@@ -328,9 +328,9 @@ impl Engine {
         }
         let token: Arc<[u8]> = key.token.into();
         let name = key.name.into_owned();
-        let own = (name.clone(), token.clone());
         let connection = self.connection(id).ok_or(Errno::Io)?;
-        if connection.watches.contains_key(&own) {
+        let is_known = |place| connection.watches.contains_key(&(place, token.clone()));
+        if self.watches.place(&name).is_some_and(is_known) {
             return Err(Errno::Exist.into());
         }
         let registered = self.domains.usage(caller.domid, Quota::Watches);
@@ -338,28 +338,34 @@ impl Engine {
         let weight = watch::weight(&name, &token);
         let used = self.domains.usage(caller.domid, Quota::Memory);
         self.domains.check(&caller, Quota::Memory, used + weight as u64)?;
-        let watch = self.watches.add(Watch {
+        let relative_to = key.relative.then_some(caller.domid);
+        let (watch, place) = self.watches.add(Watch {
             connection: id,
             name,
-            relative_to: key.relative.then_some(caller.domid),
-            token,
+            relative_to,
+            token: token.clone(),
             depth,
         });
         if !caller.privileged {
             self.domains.charge(caller.domid, Quota::Watches, 1);
             self.domains.charge(caller.domid, Quota::Memory, signed(weight));
         }
-        self.connection_mut(id).ok_or(Errno::Io)?.watches.insert(own, watch);
+        self.connection_mut(id).ok_or(Errno::Io)?.watches.insert((place, token), watch);
         Ok(Granted { reply: Reply::Done, then: Then::Greet(watch) })
     }
 
-    fn unwatch(&mut self, id: ConnectionId, caller: Caller, key: WatchKey<'_>) -> Outcome<'static> {
-        let own = (key.name.into_owned(), key.token.into());
+    fn unwatch(
+        &mut self,
+        id: ConnectionId,
+        caller: Caller,
+        key: &WatchKey<'_>,
+    ) -> Outcome<'static> {
+        let place = self.watches.place(&key.name).ok_or(Errno::NoEnt)?;
         let connection = self.connection_mut(id).ok_or(Errno::Io)?;
-        let watch = connection.watches.remove(&own).ok_or(Errno::NoEnt)?;
+        let watch = connection.watches.remove(&(place, key.token.into())).ok_or(Errno::NoEnt)?;
         self.watches.remove(watch);
         if !caller.privileged {
-            let weight = watch::weight(&own.0, key.token);
+            let weight = watch::weight(&key.name, key.token);
             self.domains.charge(caller.domid, Quota::Watches, -1);
             self.domains.charge(caller.domid, Quota::Memory, -signed(weight));
         }

@@ -74,14 +74,25 @@ impl Watches {
         (*serial == id.serial).then_some(watch)
     }
 
-    /// Registers a watch.
-    pub fn add(&mut self, watch: Watch) -> WatchId {
+    /// Registers a watch, and says at which place.
+    pub fn add(&mut self, watch: Watch) -> (WatchId, PlaceId) {
         self.last += 1;
         let slot = self.registered.vacant_entry();
         let id = WatchId { serial: self.last, slot: slot.key() };
         let place = self.places.insert(&watch.name, watch.connection, id);
         slot.insert(Registered { serial: id.serial, place, watch });
-        id
+        (id, place)
+    }
+
+    /// The place of a name, if something is watched there or below. It lasts as long.
+    pub fn place(&self, name: &Name<'_>) -> Option<PlaceId> {
+        self.places.at(name)
+    }
+
+    /// Bytes that watches are charged for.
+    pub fn weight_of<'w>(&self, ids: impl Iterator<Item = &'w WatchId>) -> usize {
+        let watches = ids.filter_map(|&id| self.get(id));
+        watches.map(|watch| weight(&watch.name, &watch.token)).sum()
     }
 
     /// Removes a watch.
@@ -153,7 +164,7 @@ impl Watches {
                     .iter()
                     .map(|&(below, child)| (path.child(child.name()), below, node, child)),
             );
-            if place.watches > 0 && !std::ptr::eq(node, removed) {
+            if place.is_watched() && !std::ptr::eq(node, removed) {
                 found.push(Below { name: Name::Node(path), parent, node });
             }
         }
@@ -195,10 +206,15 @@ mod tests {
         }
     }
 
+    fn add(watches: &mut Watches, watch: Watch) -> WatchId {
+        watches.add(watch).0
+    }
+
     #[test]
     fn a_change_concerns_watches_there_and_above() {
         let mut watches = Watches::default();
-        let [deep, root, here] = ["/a/b", "/", "/a"].map(|text| watches.add(watch(text, None)));
+        let [deep, root, here] =
+            ["/a/b", "/", "/a"].map(|text| add(&mut watches, watch(text, None)));
         assert_eq!(watches.concerned(&name("/a/b/c"), |_| true), [deep, root, here]);
         assert_eq!(watches.concerned(&name("/a"), |_| true), [root, here]);
         assert_eq!(watches.concerned(&name("/ab"), |_| true), [root]);
@@ -215,7 +231,7 @@ mod tests {
         for _ in 0..100 {
             for slot in 0..3 {
                 let connection = ConnectionId { slot, serial: 1 };
-                ids.push(watches.add(Watch { connection, ..watch("/a", None) }));
+                ids.push(add(&mut watches, Watch { connection, ..watch("/a", None) }));
             }
         }
         let mut asked = Vec::new();
@@ -230,7 +246,7 @@ mod tests {
     #[test]
     fn depth_limits_how_far_below_a_change_may_be() {
         let mut watches = Watches::default();
-        let [zero, one] = [0, 1].map(|depth| watches.add(watch("/a", Some(depth))));
+        let [zero, one] = [0, 1].map(|depth| add(&mut watches, watch("/a", Some(depth))));
         assert_eq!(watches.concerned(&name("/a"), |_| true), [zero, one]);
         assert_eq!(watches.concerned(&name("/a/b"), |_| true), [one]);
         assert_eq!(watches.concerned(&name("/a/b/c"), |_| true), []);
@@ -241,7 +257,7 @@ mod tests {
     fn the_index_shrinks_with_the_watches() {
         let mut watches = Watches::default();
         let texts = ["/a/b/c", "/a/b", "/a/b/d/e", "/", "@x", "@x/y", "/a/b/c"];
-        let ids = texts.map(|text| watches.add(watch(text, None)));
+        let ids = texts.map(|text| add(&mut watches, watch(text, None)));
         let mut left = vec![];
         for id in ids {
             assert!(watches.remove(id).is_some());
@@ -266,7 +282,7 @@ mod tests {
         let removed = tree.subtree(path("/top").components()).unwrap();
         let mut watches = Watches::default();
         for text in ["/", "/top", "/top/a", "/top/z", "/top/z/deep", "/top/absent", "/other"] {
-            watches.add(watch(text, None));
+            add(&mut watches, watch(text, None));
         }
         let below = watches.below(&path("/top"), &removed);
         let names: Vec<_> = below.iter().map(|below| below.name.as_str()).collect();
