@@ -62,7 +62,7 @@ pub fn check_size(
         if limit == 0 || size > limit {
             break;
         }
-        size += child.name().len() + 1;
+        size += child.name_bytes().len() + 1;
     }
     cx.domains.check(&cx.caller, Quota::NodeSize, size as u64)
 }
@@ -99,8 +99,8 @@ pub fn entries_cost(entries: usize, path_length: usize) -> i64 {
 }
 
 /// What a node costs its owner: itself, its path, and its name in its parent's list.
-pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name: &str) -> Charge {
-    let bytes = NODE_COST + value.len() + path_length + name.len() + 1;
+pub fn charge_of(acl: &Acl, value: &Value, path_length: usize, name_length: usize) -> Charge {
+    let bytes = NODE_COST + value.len() + path_length + name_length + 1;
     Charge { nodes: 1, bytes: signed(bytes) + entries_cost(acl.count(), path_length) }
 }
 
@@ -115,7 +115,7 @@ pub fn charge_all(
 ) -> bool {
     let mut charge = |node: &Node<NodeData>, length: usize| {
         let NodeData { acl, value } = node.value();
-        ledger.note(acl.owner(), sign(charge_of(acl, value, length, node.name())));
+        ledger.note(acl.owner(), sign(charge_of(acl, value, length, node.name_bytes().len())));
     };
     let mut way = vec![(path.as_str().len(), &subtree.value().acl)];
     let mut alike = true;
@@ -125,7 +125,7 @@ pub fn charge_all(
         let Some(&(above, parent)) = way.last() else {
             break;
         };
-        let (length, acl) = (above + 1 + node.name().len(), &node.value().acl);
+        let (length, acl) = (above + 1 + node.name_bytes().len(), &node.value().acl);
         way.push((length, acl));
         charge(node, length);
         alike = alike && (acl.is_shared_with(parent) || !acl.adds_to(parent));

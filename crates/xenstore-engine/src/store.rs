@@ -221,7 +221,7 @@ impl Store {
         let mut cost = Charge::default();
         for name in &names {
             length += name.len() + 1;
-            cost += charge_of(&acl, &Value::EMPTY, length, name);
+            cost += charge_of(&acl, &Value::EMPTY, length, name.len());
         }
         cost.bytes += signed(value.len());
         check_memory(acl.owner(), cost.bytes, cx)?;
@@ -363,8 +363,9 @@ impl Store {
                 return None;
             }
             let after = acl.after_death(dead, heir)?;
-            ledger.note(acl.owner(), -charge_of(acl, value, path.len(), node.name()));
-            ledger.note(after.owner(), charge_of(&after, value, path.len(), node.name()));
+            ledger.note(acl.owner(), -charge_of(acl, value, path.len(), node.name_bytes().len()));
+            ledger
+                .note(after.owner(), charge_of(&after, value, path.len(), node.name_bytes().len()));
             Some(NodeData { acl: after, value: value.clone() })
         });
         debug_assert!(after.is_some(), "nothing of domain {dead} at {place:?}");
@@ -398,7 +399,7 @@ impl Store {
             Name::Special(_) => &mut self.specials,
         };
         let length = name.as_str().len();
-        let own = name.components().last().unwrap_or_default();
+        let own = name.components().last().map_or(0, str::len);
         let mut book = |data: &NodeData, sign: fn(Charge) -> Charge| {
             let NodeData { acl, value } = data;
             ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
@@ -426,7 +427,7 @@ impl Store {
     pub fn unshared_bytes(&self, newer: &Self) -> u64 {
         let bytes = |node: &Node<NodeData>| {
             let NodeData { acl, value } = node.value();
-            NODE_COPY + value.len() + node.name().len() + 8 * acl.count()
+            NODE_COPY + value.len() + node.name_bytes().len() + 8 * acl.count()
         };
         let nodes = xenstore_tree::unshared(self.nodes.root(), newer.nodes.root());
         nodes.map(|node| bytes(node) as u64).sum()
@@ -444,7 +445,10 @@ impl Store {
                 let NodeData { acl, value } = node.value();
                 // What holds the special names together is no node.
                 if !path.is_empty() {
-                    ledger.note(acl.owner(), charge_of(acl, value, path.len(), node.name()));
+                    ledger.note(
+                        acl.owner(),
+                        charge_of(acl, value, path.len(), node.name_bytes().len()),
+                    );
                 }
             }
         }

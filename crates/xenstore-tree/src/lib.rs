@@ -78,13 +78,14 @@
 //! # Modules
 //!
 //! `tree` is the tree, `node` a node of it, `directory` the B-tree that holds the
-//! children of a node, `walk` the ways through a tree, `diff` and `unshared` comparisons.
+//! children of a node, `label` a node's name, `walk` the ways through a tree, `diff` and `unshared` comparisons.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod diff;
 mod directory;
+mod label;
 mod node;
 mod path;
 mod tree;

@@ -4,10 +4,10 @@ use std::fmt;
 use std::mem;
 use std::ops::Deref;
 
-use smol_str::SmolStr;
 use triomphe::Arc;
 
 use crate::directory::{self, Directory};
+use crate::label::{Label, Sought};
 use crate::walk::{Descendants, Order, Walk};
 
 /// A name, a value, two stamps, and the children.
@@ -24,9 +24,9 @@ use crate::walk::{Descendants, Order, Walk};
 /// order) to 110 bytes per node (in random order), for one directory and for a
 /// thousand of 100 alike; 119 for directories of 8.
 pub struct Node<V> {
-    /// Up to 23 bytes are held here; a longer name is allocated once and shared
+    /// Up to 22 bytes are held here; a longer name is allocated once and shared
     /// by all copies of the node.
-    name: SmolStr,
+    name: Label,
     value: V,
     generation: u64,
     born: u64,
@@ -36,7 +36,7 @@ pub struct Node<V> {
 impl<V> Node<V> {
     pub(crate) fn new(name: &str, value: V, generation: u64) -> Self {
         Self {
-            name: SmolStr::new(name),
+            name: Label::new(name),
             value,
             generation,
             born: generation,
@@ -47,7 +47,16 @@ impl<V> Node<V> {
     /// The last component of the node's path; empty for the root of a tree made
     /// by [`Tree::new`](crate::Tree::new).
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.as_str()
+    }
+
+    /// The same as bytes, which costs less.
+    pub fn name_bytes(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    pub(crate) fn is_called(&self, sought: Sought<'_>) -> bool {
+        self.name.is(sought)
     }
 
     /// What the node holds.
@@ -124,9 +133,9 @@ impl<V> Node<V> {
         &self.children
     }
 
-    /// The child `name`, if no other tree sees it.
-    pub(crate) fn own_child(&mut self, name: &str) -> Result<&mut Self, NotOwn> {
-        Arc::get_mut(self.children.get_own(name)?).ok_or(NotOwn::Shared)
+    /// The place of the child `name`, if no other tree sees this node's directory.
+    pub(crate) fn own_place(&mut self, name: &str) -> Result<&mut Arc<Self>, NotOwn> {
+        self.children.get_own(name)
     }
 
     /// Takes the children away from a node that is about to be dropped.
@@ -216,8 +225,8 @@ pub struct Subtree<V>(pub(crate) Arc<Node<V>>);
 impl<V: Clone> Subtree<V> {
     /// This subtree with its top called `name`: itself if it is so already.
     pub(crate) fn named(mut self, name: &str) -> Self {
-        if self.name() != name {
-            Arc::make_mut(&mut self.0).name = SmolStr::new(name);
+        if self.name_bytes() != name.as_bytes() {
+            Arc::make_mut(&mut self.0).name = Label::new(name);
         }
         self
     }
@@ -263,7 +272,7 @@ impl<V: Clone> Subtree<V> {
             let Some((parent, _)) = way.last_mut() else {
                 return Some(Self(Arc::new(done)));
             };
-            if let Some(place) = parent.child_mut(&done.name.clone()) {
+            if let Some(place) = parent.child_mut(done.name()) {
                 *place = Arc::new(done);
             }
         }

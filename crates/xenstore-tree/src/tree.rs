@@ -43,7 +43,7 @@ impl<V> Tree<V> {
 
     /// The node at `path`.
     pub fn get<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&Node<V>> {
-        path.into_iter().try_fold(self.root(), |node, name| node.child(name))
+        descend(self.root(), path.into_iter())
     }
 
     /// The nodes along `path`, the root first, as far as they exist. There is
@@ -218,41 +218,48 @@ impl<V: Clone> Tree<V> {
     }
 
     /// Changes the node at `path`, if it is there and `allow` does not say why not; else copies
-    /// nothing. What others see it copies, which takes two walks more: one to know that it is
-    /// worth it. For a WRITE to a node that is this tree's own that is a fifth of all
-    /// instructions.
+    /// nothing. Goes on from node to node as long as they are this tree's own, which for a WRITE
+    /// outside transactions is all of the way. From the first that others see, too, it takes two
+    /// walks: one to know that copying is worth it.
     fn alter<'p, R, E>(
         &mut self,
         path: impl Iterator<Item = &'p str> + Clone,
         allow: impl FnOnce(&Node<V>) -> Result<(), E>,
         change: impl FnOnce(&mut Node<V>) -> R,
     ) -> Option<Result<R, E>> {
-        match self.own(path.clone()) {
-            Ok(node) => return Some(allow(node).map(|()| change(node))),
-            Err(NotOwn::Missing) => return None,
-            Err(NotOwn::Shared) => {}
+        let mut rest = path.clone();
+        let mut place = &mut self.root;
+        while place.is_unique() {
+            let Some(name) = rest.next() else {
+                let node = Arc::get_mut(place)?;
+                return Some(allow(node).map(|()| change(node)));
+            };
+            match Arc::get_mut(place)?.own_place(name) {
+                Ok(below) => place = below,
+                Err(NotOwn::Missing) => return None,
+                Err(NotOwn::Shared) => {
+                    (place, rest) = (&mut self.root, path);
+                    break;
+                }
+            }
         }
-        match allow(self.get(path.clone())?) {
-            Ok(()) => self.node_mut(path).map(|node| Ok(change(node))),
-            Err(error) => Some(Err(error)),
+        if let Err(error) = allow(descend(place, rest.clone())?) {
+            return Some(Err(error));
         }
-    }
-
-    /// The node at `path`, if no other tree sees it or anything on the way.
-    fn own<'p>(&mut self, mut path: impl Iterator<Item = &'p str>) -> Result<&mut Node<V>, NotOwn> {
-        let top = Arc::get_mut(&mut self.root).ok_or(NotOwn::Shared)?;
-        path.try_fold(top, |node, name| node.own_child(name))
-    }
-
-    /// The node at `path`, with everything on the way to it made this tree's
-    /// own. Copies as far as the path exists: to be asked for existing paths.
-    fn node_mut<'p>(&mut self, path: impl Iterator<Item = &'p str>) -> Option<&mut Node<V>> {
-        let mut node = Arc::make_mut(&mut self.root);
-        for name in path {
+        let mut node = Arc::make_mut(place);
+        for name in rest {
             node = Arc::make_mut(node.child_mut(name)?);
         }
-        Some(node)
+        Some(Ok(change(node)))
     }
+}
+
+/// The node at `path` below another.
+fn descend<'t, 'p, V>(
+    from: &'t Node<V>,
+    mut path: impl Iterator<Item = &'p str>,
+) -> Option<&'t Node<V>> {
+    path.try_fold(from, |node, name| node.child(name))
 }
 
 /// The path of the parent, and the last name. `None` for the empty path.

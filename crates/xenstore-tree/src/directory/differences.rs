@@ -85,10 +85,10 @@ impl<V> Item<'_, V> {
         }
     }
 
-    fn first_name(&self) -> &str {
+    fn first_name(&self) -> &[u8] {
         match self {
             Self::Chunk(chunk) => chunk.first_name(),
-            Self::Node(node) => node.name(),
+            Self::Node(node) => node.name_bytes(),
         }
     }
 

@@ -30,10 +30,10 @@ fn check_chunk(chunk: &Chunk<u32>, height: usize) -> usize {
         Chunk::Branch { len, chunks } => {
             assert_eq!(*len, chunks.iter().map(|c| c.chunk.len()).sum::<usize>());
             for (at, below) in chunks.iter().enumerate() {
-                let mut names = Iter::new(Some(&below.chunk)).map(|node| start(node.name()));
+                let mut names = Iter::new(Some(&below.chunk)).map(|node| start(node.name_bytes()));
                 assert!(names.all(|name| below.start <= name));
                 let before = at.checked_sub(1).map(|at| Iter::new(Some(&chunks[at].chunk)));
-                let mut names = before.into_iter().flatten().map(|node| start(node.name()));
+                let mut names = before.into_iter().flatten().map(|node| start(node.name_bytes()));
                 assert!(names.all(|name| name <= below.start));
             }
             chunks.iter().map(|c| check_chunk(&c.chunk, height - 1)).sum()
