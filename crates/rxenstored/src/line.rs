@@ -17,6 +17,7 @@ pub struct Line {
 
 impl Line {
     /// Puts a connection at the end, unless it is in line already.
+    #[inline]
     pub fn join(&mut self, id: ConnectionId) {
         if self.places.len() <= id.slot() {
             self.places.resize(id.slot() + 1, None);

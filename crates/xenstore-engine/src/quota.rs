@@ -203,6 +203,10 @@ pub struct Ledger {
 impl Ledger {
     /// Notes a charge.
     pub fn note(&mut self, domid: Domid, charge: Charge) {
+        // Most values are as long as the one before.
+        if charge == Charge::default() {
+            return;
+        }
         let slot = match self.charges.binary_search_by_key(&domid, |&(domid, _)| domid) {
             Ok(slot) => slot,
             Err(slot) => {
