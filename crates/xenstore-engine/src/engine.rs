@@ -125,7 +125,7 @@ pub struct Engine {
     pub(crate) limits_epoch: u64,
     /// Which parts of the trace are on, for `CONTROL log` to show.
     pub(crate) trace: BTreeSet<TraceSwitch>,
-    connections: Vec<Option<Connection>>,
+    pub(crate) connections: Vec<Option<Connection>>,
     vacant: Vec<usize>,
     last_serial: u64,
     last_socket: u32,
@@ -134,8 +134,8 @@ pub struct Engine {
     /// Versions of the store that nobody needs any more.
     pub(crate) outdated: Vec<Store>,
     /// Connections with something to send that were not collected yet.
-    outgoing: VecDeque<ConnectionId>,
-    spares: Spares,
+    pub(crate) outgoing: VecDeque<ConnectionId>,
+    pub(crate) spares: Spares,
 }
 
 /// What an operation inside a transaction needs beside that.
@@ -430,24 +430,6 @@ impl Engine {
         Some(id)
     }
 
-    /// Has something put into what waits to be sent to a client, where `put` says whether it
-    /// was. The client is then among those with something to send.
-    pub(crate) fn put_out(
-        &mut self,
-        id: ConnectionId,
-        put: impl FnOnce(&mut Outbox) -> bool,
-    ) -> Option<bool> {
-        let connection = find(&mut self.connections, id)?;
-        if connection.outbox.is_without_buffer() {
-            connection.outbox.lend(self.spares.take());
-        }
-        let done = put(&mut connection.outbox);
-        if done && !mem::replace(&mut connection.queued, true) {
-            self.outgoing.push_back(id);
-        }
-        Some(done)
-    }
-
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
         let connection = self.connections.get(id.slot)?.as_ref()?;
         (connection.serial == id.serial).then_some(connection)
@@ -518,7 +500,29 @@ impl Engine {
     }
 }
 
-fn find(connections: &mut [Option<Connection>], id: ConnectionId) -> Option<&mut Connection> {
+/// Has something put into what waits to be sent to a client; `put` says whether it was. The
+/// client is then among those with something to send.
+pub(crate) fn put_out(
+    connection: &mut Connection,
+    id: ConnectionId,
+    spares: &mut Spares,
+    outgoing: &mut VecDeque<ConnectionId>,
+    put: impl FnOnce(&mut Outbox) -> bool,
+) -> bool {
+    if connection.outbox.is_without_buffer() {
+        connection.outbox.lend(spares.take());
+    }
+    let done = put(&mut connection.outbox);
+    if done && !mem::replace(&mut connection.queued, true) {
+        outgoing.push_back(id);
+    }
+    done
+}
+
+pub(crate) fn find(
+    connections: &mut [Option<Connection>],
+    id: ConnectionId,
+) -> Option<&mut Connection> {
     let connection = connections.get_mut(id.slot)?.as_mut()?;
     (connection.serial == id.serial).then_some(connection)
 }

@@ -8,11 +8,11 @@ use xenstore_wire::{Domid, Name, Special};
 
 use crate::acl::{Acl, Right};
 use crate::commit::Committed;
-use crate::engine::Engine;
+use crate::engine::{Engine, find, put_out};
 use crate::ids::{ConnectionId, WatchId};
 use crate::node::NodeData;
 use crate::operation::Effect;
-use crate::outbox::Event;
+use crate::outbox::{Event, Outbox};
 use crate::outside::{Daemon, Incident};
 
 /// What happened to a domain, as watches of special names are told.
@@ -175,7 +175,7 @@ impl Engine {
 
     fn send(&mut self, id: WatchId, name: &Name<'_>, daemon: &mut dyn Daemon) {
         self.effort += 1;
-        let Some(watch) = self.watches.get(id).cloned() else {
+        let Some(watch) = self.watches.get(id) else {
             return;
         };
         let event = Event {
@@ -185,15 +185,17 @@ impl Engine {
             token: &watch.token,
             counted: matches!(name, Name::Special(_)),
         };
-        let Some(caller) = self.connection(watch.connection).map(|it| it.caller) else {
+        let to = watch.connection;
+        let Some(connection) = find(&mut self.connections, to) else {
             return;
         };
-        let room = self.domains.room(&caller);
-        if self.put_out(watch.connection, |outbox| outbox.event(event, room)) != Some(true) {
+        let room = self.domains.room(&connection.caller);
+        let put = |outbox: &mut Outbox| outbox.event(event, room);
+        if !put_out(connection, to, &mut self.spares, &mut self.outgoing, put) {
             return;
         }
-        self.charge_buffers(watch.connection);
         let incident = Incident::Event { path: event.path, token: event.token };
-        self.observe(watch.connection, 0, daemon, &incident);
+        self.observe(to, 0, daemon, &incident);
+        self.charge_buffers(to);
     }
 }

@@ -15,12 +15,13 @@ use crate::acl::Caller;
 use crate::charges::signed;
 use crate::context::Context;
 use crate::domains::Identity;
-use crate::engine::{EFFORT_PER_TURN, Engine, WORK_PER_EFFORT};
+use crate::engine::{EFFORT_PER_TURN, Engine, WORK_PER_EFFORT, find, put_out};
 use crate::footprint::Disturbance;
 use crate::grant::Grant;
 use crate::ids::ConnectionId;
 use crate::ids::WatchId;
 use crate::operation::{Effect, Operation, Reply};
+use crate::outbox::Outbox;
 use crate::outside::{Daemon, Incident, Outside};
 use crate::protection::Rank;
 use crate::quota::{Ledger, Quota};
@@ -134,10 +135,14 @@ impl Engine {
             Reply::Payload(payload) => payload,
         };
         let Header { request_id, transaction_id, .. } = *header;
-        match self.put_out(id, |outbox| outbox.reply(kind, request_id, transaction_id, payload)) {
-            Some(false) => Err(Errno::TooBig.into()),
-            Some(true) | None => Ok(()),
+        let Some(connection) = find(&mut self.connections, id) else {
+            return Ok(());
+        };
+        let put = |outbox: &mut Outbox| outbox.reply(kind, request_id, transaction_id, payload);
+        if !put_out(connection, id, &mut self.spares, &mut self.outgoing, put) {
+            return Err(Errno::TooBig.into());
         }
+        Ok(())
     }
 
     fn refuse(
