@@ -120,6 +120,13 @@ impl Store {
         }
     }
 
+    fn tree_mut(&mut self, name: &Name<'_>) -> &mut Tree<NodeData> {
+        match name {
+            Name::Node(_) => &mut self.nodes,
+            Name::Special(_) => &mut self.specials,
+        }
+    }
+
     /// Does one operation.
     pub fn execute(
         &mut self,
@@ -332,7 +339,17 @@ impl Store {
             let (place, above) = (path.clone().into_owned(), self.acl_above(path).cloned());
             ledger.note_change(Change::Relisted { place, node, above, acl: acl.clone() });
         }
-        self.change(name, ledger, clock, |data| data.acl = acl);
+        let length = name.as_str().len();
+        let own = name.components().last().map_or(0, str::len);
+        let mut book = |data: &NodeData, sign: fn(Charge) -> Charge| {
+            let NodeData { acl, value } = data;
+            ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
+        };
+        self.tree_mut(name).update(name.components(), clock.tick(), |data| {
+            book(data, |charge| -charge);
+            data.acl = acl;
+            book(data, |charge| charge);
+        });
     }
 
     /// Takes a dead domain out of the permission list at a place, and out of those below it as
@@ -376,7 +393,8 @@ impl Store {
         left
     }
 
-    /// Sets the value of a node there is, whoever asks.
+    /// Sets the value of a node there is, whoever asks. All else that its owner is charged for
+    /// stays as it is; to credit and charge it anew took a fifth of what grafting a WRITE takes.
     pub fn set_value(
         &mut self,
         name: &Name<'_>,
@@ -384,30 +402,10 @@ impl Store {
         ledger: &mut Ledger,
         clock: &mut Clock,
     ) {
-        self.change(name, ledger, clock, |data| data.value = value.clone());
-    }
-
-    fn change(
-        &mut self,
-        name: &Name<'_>,
-        ledger: &mut Ledger,
-        clock: &mut Clock,
-        change: impl FnOnce(&mut NodeData),
-    ) {
-        let tree = match name {
-            Name::Node(_) => &mut self.nodes,
-            Name::Special(_) => &mut self.specials,
-        };
-        let length = name.as_str().len();
-        let own = name.components().last().map_or(0, str::len);
-        let mut book = |data: &NodeData, sign: fn(Charge) -> Charge| {
-            let NodeData { acl, value } = data;
-            ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
-        };
-        tree.update(name.components(), clock.tick(), |data| {
-            book(data, |charge| -charge);
-            change(data);
-            book(data, |charge| charge);
+        self.tree_mut(name).update(name.components(), clock.tick(), |data| {
+            let bytes = signed(value.len()) - signed(data.value.len());
+            ledger.note(data.acl.owner(), Charge { nodes: 0, bytes });
+            data.value = value.clone();
         });
     }
 
