@@ -56,8 +56,7 @@ const SETTLING: Duration = Duration::from_millis(1);
 /// The most turns in a round for each to be followed by writing what it produced. Else few
 /// clients and the daemon may fall into step, all of them waiting while it works and it while
 /// they do: 8 got two fifths fewer answers. Of many clients somebody always goes on, and 64 get a
-/// tenth more if reading, serving and writing are kept apart, since each then finds the caches
-/// warm.
+/// tenth more if turns and writing are kept apart, since each then finds the caches warm.
 const FEW: usize = 8;
 
 /// Clients let in at a time, so that a storm of them does not keep others waiting.
@@ -138,7 +137,7 @@ pub struct EventLoop {
     logging: Logging,
     debug_dump: PathBuf,
     time: EngineTime,
-    /// Connections with requests, in the order of their turns.
+    /// Connections with requests or something to be read, in the order of their turns.
     line: Line,
     /// Guests whose rings are to be looked at: they fired, or went on.
     look_at: Vec<Domid>,
