@@ -37,7 +37,7 @@ struct Client {
     ignored: bool,
 }
 
-/// What came of reading or writing.
+/// What came of reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress<'a> {
     /// The client has sent this.
@@ -145,9 +145,11 @@ impl Clients {
     ///
     /// To a client that will take nothing any more its output is as good as sent: what
     /// it asked for before it went is still done, and reading then finds the end.
-    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> Progress<'_> {
+    ///
+    /// `false` if it has taken all and sends nothing more: the connection is over.
+    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> bool {
         let Some(client) = self.get(id) else {
-            return Progress::Open;
+            return true;
         };
         let mut more = engine.standing(id).has_output;
         while more {
@@ -155,12 +157,12 @@ impl Clients {
             let length = output.len();
             match rustix::net::send(client.socket.as_fd(), output, SendFlags::NOSIGNAL) {
                 Ok(count) => more = engine.sent(id, count),
-                Err(Errno::AGAIN) => return Progress::Open,
+                Err(Errno::AGAIN) => return true,
                 Err(Errno::INTR) => {}
                 Err(_gone) => more = engine.sent(id, length),
             }
         }
-        if client.ended { Progress::Gone } else { Progress::Open }
+        !client.ended
     }
 
     /// Has epoll wait for what a client of this standing can do next. Costs a system call only

@@ -230,8 +230,7 @@ impl EventLoop {
         let pause = self.door.pause(&self.epoll);
         let mut deadline = None;
         // How long the round took matters only for what ends by time, and costs to be asked.
-        let timeless = self.engine.is_timeless();
-        if !timeless {
+        if !self.engine.is_timeless() {
             self.time.served(Instant::now());
             deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         }
@@ -244,7 +243,7 @@ impl EventLoop {
         };
         let mut waited = Ok(());
         events.clear();
-        if !timeless && most != Some(Duration::ZERO) && self.engine.keeps_waiting() {
+        if most != Some(Duration::ZERO) && self.engine.keeps_waiting() {
             let begun = Instant::now();
             while events.is_empty() && waited.is_ok() && begun.elapsed() < ALERT {
                 waited = self.look(events, Some(Duration::ZERO));
@@ -395,7 +394,7 @@ impl EventLoop {
             };
             let standing = self.engine.standing(id);
             match standing.ring {
-                Some(domid) => self.guest_turn(id, domid),
+                Some(domid) => self.guest_turn(id, domid, standing),
                 None => self.client_turn(id, standing),
             }
             if at_once {
@@ -458,11 +457,10 @@ impl EventLoop {
         if let Some(domid) = self.engine.standing(id).ring {
             self.guests.write(&mut self.engine, id, domid, &mut self.services);
             self.wants_turn(id);
+        } else if self.clients.write(&mut self.engine, id) {
+            self.go_on(id);
         } else {
-            match self.clients.write(&mut self.engine, id) {
-                Progress::Open | Progress::Sent(_) => self.go_on(id),
-                Progress::Gone => self.drop_client(id),
-            }
+            self.drop_client(id);
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use xenstore_engine::{ConnectionId, Engine, Outside, Turn};
+use xenstore_engine::{ConnectionId, Engine, Outside, Standing, Turn};
 use xenstore_host::ring::{LANE_SIZE, RingError};
 use xenstore_host::{Hypervisor, NoHypervisor, Rings};
 use xenstore_wire::{Domid, Features};
@@ -139,20 +139,21 @@ impl Guests {
         matches!(&self.host, Host::Rings(rings) if rings.has_requests(domid))
     }
 
-    /// A guest's turn: reads what it sent, if the engine wants it, and has requests answered.
+    /// A guest's turn: reads what it sent, if the engine wants it, and has requests answered. One
+    /// that breaks the rules is cut off (XSA-325).
     pub fn turn(
         &mut self,
         engine: &mut Engine,
         id: ConnectionId,
         domid: Domid,
+        standing: Standing,
         services: &mut Services,
         now: Duration,
     ) {
         let Host::Rings(rings) = &mut self.host else {
             return;
         };
-        let wants_input = engine.standing(id).wants_input;
-        let read = if wants_input { rings.read(domid, &mut self.scratch) } else { Ok(0) };
+        let read = if standing.wants_input { rings.read(domid, &mut self.scratch) } else { Ok(0) };
         let error = match read {
             Ok(count) => {
                 let bytes = self.scratch.get(..count).unwrap_or_default();

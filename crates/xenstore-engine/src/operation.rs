@@ -44,28 +44,13 @@ impl<'a> Operation<'a> {
 
     /// What it acts on.
     pub fn name(&self) -> Name<'_> {
-        match self {
-            Self::GetPerms(name) | Self::SetPerms(name, _) => name.borrowed(),
-            Self::Read(path)
-            | Self::Directory(path)
-            | Self::DirectoryPart(path, _)
-            | Self::Write(path, _)
-            | Self::Mkdir(path)
-            | Self::Rm(path) => Name::Node(path.borrowed()),
-        }
+        self.on(Name::borrowed, |path| Name::Node(path.borrowed()))
     }
 
     /// What it acts on, for good.
     pub fn owned_name(&self) -> Name<'static> {
-        match self {
-            Self::GetPerms(name) | Self::SetPerms(name, _) => name.clone().into_owned(),
-            Self::Read(path)
-            | Self::Directory(path)
-            | Self::DirectoryPart(path, _)
-            | Self::Write(path, _)
-            | Self::Mkdir(path)
-            | Self::Rm(path) => Name::Node(path.clone().into_owned()),
-        }
+        let of_path = |path: &Path<'a>| Name::Node(path.clone().into_owned());
+        self.on(|name| name.clone().into_owned(), of_path)
     }
 
     /// Nothing but what it acts on.
@@ -99,16 +84,29 @@ impl<'a> Operation<'a> {
 
     /// The path of what it acts on; `None` for a special name.
     pub fn path(&self) -> Option<&Path<'a>> {
+        self.on(
+            |name| match name {
+                Name::Node(path) => Some(path),
+                Name::Special(_) => None,
+            },
+            Some,
+        )
+    }
+
+    /// What is made of what it acts on: of a name, or of a path where there can be nothing else.
+    fn on<'s, T>(
+        &'s self,
+        of_name: impl FnOnce(&'s Name<'a>) -> T,
+        of_path: impl FnOnce(&'s Path<'a>) -> T,
+    ) -> T {
         match self {
-            Self::GetPerms(Name::Special(_)) | Self::SetPerms(Name::Special(_), _) => None,
-            Self::GetPerms(Name::Node(path))
-            | Self::SetPerms(Name::Node(path), _)
-            | Self::Read(path)
+            Self::GetPerms(name) | Self::SetPerms(name, _) => of_name(name),
+            Self::Read(path)
             | Self::Directory(path)
             | Self::DirectoryPart(path, _)
             | Self::Write(path, _)
             | Self::Mkdir(path)
-            | Self::Rm(path) => Some(path),
+            | Self::Rm(path) => of_path(path),
         }
     }
 }

@@ -380,9 +380,9 @@ impl Store {
                 return None;
             }
             let after = acl.after_death(dead, heir)?;
-            ledger.note(acl.owner(), -charge_of(acl, value, path.len(), node.name_bytes().len()));
-            ledger
-                .note(after.owner(), charge_of(&after, value, path.len(), node.name_bytes().len()));
+            let charge = |acl| charge_of(acl, value, path.len(), node.name_bytes().len());
+            ledger.note(acl.owner(), -charge(acl));
+            ledger.note(after.owner(), charge(&after));
             Some(NodeData { acl: after, value: value.clone() })
         });
         debug_assert!(after.is_some(), "nothing of domain {dead} at {place:?}");

@@ -5,7 +5,7 @@ use std::mem;
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use xenstore_engine::ConnectionId;
+use xenstore_engine::{ConnectionId, Standing};
 use xenstore_wire::Domid;
 
 use super::{EventLoop, EventLoopError};
@@ -114,9 +114,9 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn guest_turn(&mut self, id: ConnectionId, domid: Domid) {
+    pub(super) fn guest_turn(&mut self, id: ConnectionId, domid: Domid, standing: Standing) {
         let now = self.time.now();
-        self.guests.turn(&mut self.engine, id, domid, &mut self.services, now);
+        self.guests.turn(&mut self.engine, id, domid, standing, &mut self.services, now);
         self.wants_turn(id);
     }
 }
