@@ -8,10 +8,9 @@ use xenstore_wire::{Domid, Path};
 
 use crate::acl::Acl;
 use crate::context::Context;
-use crate::node::NodeData;
+use crate::node::{NodeData, Value};
 use crate::quota::{Charge, Ledger, Quota};
 use crate::refusal::Refusal;
-use crate::value::Value;
 
 /// Whether the caller may own so many nodes more. The transaction's own removals and
 /// creations count (XSA-421).

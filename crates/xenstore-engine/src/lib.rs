@@ -27,7 +27,7 @@
 //! | `engine` | connections and their turns |
 //! | `requests` | the way of a request |
 //! | `operation`, `store` | what can be asked of nodes, and doing it |
-//! | `node`, `value`, `context` | what nodes hold, and what an operation needs beside them |
+//! | `node`, `context` | what nodes hold, and what an operation needs beside them |
 //! | `listing` | names of children |
 //! | `transactions` | requests about transactions |
 //! | `transaction` | one transaction: a private copy of the store |
@@ -79,7 +79,6 @@ mod store;
 mod tenure;
 mod transaction;
 mod transactions;
-mod value;
 mod versions;
 mod watch;
 mod way;

@@ -7,8 +7,7 @@ use xenstore_wire::{Name, Path};
 
 use crate::acl::Acl;
 use crate::grant::Grant;
-use crate::node::NodeData;
-use crate::value::Value;
+use crate::node::{NodeData, Value};
 
 /// A request that reads or changes the store: what a transaction consists of.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ use crate::footprint::Disturbance;
 use crate::grant::Grant;
 use crate::ids::ConnectionId;
 use crate::ids::WatchId;
+use crate::node::Value;
 use crate::operation::{Effect, Operation, Reply};
 use crate::outbox::Outbox;
 use crate::outside::{Daemon, Incident, Outside};
@@ -27,7 +28,6 @@ use crate::protection::Rank;
 use crate::quota::{Ledger, Quota};
 use crate::refusal::Refusal;
 use crate::transaction::replaced_by_path;
-use crate::value::Value;
 use crate::watch::{self, Watch};
 
 /// What a granted request leads to: its reply, and what to tell others after it.

@@ -16,11 +16,10 @@ use crate::context::{Clock, Context};
 use crate::estates::Change;
 use crate::grant::Grant;
 use crate::listing::child_list;
-use crate::node::NodeData;
+use crate::node::{NodeData, Value};
 use crate::operation::{Effect, Operation, Reply};
 use crate::quota::{Charge, Ledger};
 use crate::refusal::Refusal;
-use crate::value::Value;
 use crate::way::Way;
 
 /// The nodes, and beside them the special names with their permissions.

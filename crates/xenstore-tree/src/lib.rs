@@ -78,11 +78,13 @@
 //! # Modules
 //!
 //! `tree` is the tree, `node` a node of it, `directory` the B-tree that holds the
-//! children of a node, `label` a node's name, `walk` the ways through a tree, `diff` and `unshared` comparisons.
+//! children of a node, `label` a node's name, `bytes` what small names and values are
+//! held in, `walk` the ways through a tree, `diff` and `unshared` comparisons.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod bytes;
 mod diff;
 mod directory;
 mod label;
@@ -92,6 +94,7 @@ mod tree;
 mod unshared;
 mod walk;
 
+pub use bytes::SmallBytes;
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use node::{Node, Subtree, same};
 pub use tree::{InsertError, NoParent, Tree};

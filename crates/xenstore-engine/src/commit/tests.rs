@@ -17,9 +17,9 @@ use crate::context::Clock;
 use crate::domains::Domains;
 use crate::grant::Grant;
 use crate::listing::Listing;
+use crate::node::Value;
 use crate::quota::{Ledger, Limits, Quota};
 use crate::store::Store;
-use crate::value::Value;
 
 struct AllRun;
 
