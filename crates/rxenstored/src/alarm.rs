@@ -52,6 +52,11 @@ impl Alarm {
         Ok(())
     }
 
+    /// Whether it is set.
+    pub fn is_set(&self) -> bool {
+        self.due.is_some()
+    }
+
     /// Whether the time has come for which it was set. That is said once.
     pub fn is_due(&mut self, now: Instant) -> bool {
         self.due.take_if(|due| now >= *due).is_some()

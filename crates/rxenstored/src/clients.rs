@@ -48,6 +48,15 @@ pub enum Progress<'a> {
     Gone,
 }
 
+/// What came of writing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Written {
+    /// The connection goes on.
+    Open,
+    /// The client has taken all and sends nothing more.
+    Over,
+}
+
 impl Default for Clients {
     fn default() -> Self {
         Self { table: Vec::new(), count: 0, scratch: vec![0; READ_SIZE].into() }
@@ -146,23 +155,24 @@ impl Clients {
     /// To a client that will take nothing any more its output is as good as sent: what
     /// it asked for before it went is still done, and reading then finds the end.
     ///
-    /// `false` if it has taken all and sends nothing more: the connection is over.
-    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> bool {
-        let Some(client) = self.get(id) else {
-            return true;
-        };
-        let mut more = engine.standing(id).has_output;
+    /// `None` if it is nobody of these.
+    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> Option<Written> {
+        let client = self.get(id)?;
+        let mut more = true;
         while more {
             let output = engine.output(id);
             let length = output.len();
+            if length == 0 {
+                break;
+            }
             match rustix::net::send(client.socket.as_fd(), output, SendFlags::NOSIGNAL) {
                 Ok(count) => more = engine.sent(id, count),
-                Err(Errno::AGAIN) => return true,
+                Err(Errno::AGAIN) => return Some(Written::Open),
                 Err(Errno::INTR) => {}
                 Err(_gone) => more = engine.sent(id, length),
             }
         }
-        !client.ended
+        Some(if client.ended { Written::Over } else { Written::Open })
     }
 
     /// Has epoll wait for what a client of this standing can do next. Costs a system call only

@@ -24,7 +24,7 @@ use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
 use crate::alarm::Alarm;
-use crate::clients::{Clients, Progress};
+use crate::clients::{Clients, Progress, Written};
 use crate::config::Config;
 use crate::door::Door;
 use crate::engine_time::EngineTime;
@@ -166,7 +166,7 @@ impl EventLoop {
             signals,
             logging,
             debug_dump: config.paths.debug_dump(),
-            time: EngineTime::new(Instant::now()),
+            time: EngineTime::default(),
             line: Line::default(),
             look_at: Vec::new(),
             alarm: Alarm::new().map_err(EventLoopError::Wait)?,
@@ -196,7 +196,9 @@ impl EventLoop {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             self.wait(&mut events)?;
-            self.engine.pass_time(self.time.now(), &mut self.services);
+            if self.time.passes() {
+                self.engine.pass_time(self.time.now(), &mut self.services);
+            }
             for event in &events {
                 match Token::of(event.data.u64()) {
                     Token::Signals => {
@@ -216,8 +218,8 @@ impl EventLoop {
             self.give_turns();
             self.write_output();
             self.tell_guests();
-            if self.guests.is_unsettled() {
-                self.alarm.set(self.time.at(), SETTLING).map_err(EventLoopError::Wait)?;
+            if self.guests.is_unsettled() && !self.alarm.is_set() {
+                self.alarm.set(Instant::now(), SETTLING).map_err(EventLoopError::Wait)?;
             }
             self.engine.sweep();
             self.line_up_the_woken();
@@ -229,8 +231,9 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), EventLoopError> {
         let pause = self.door.pause(&self.epoll);
         let mut deadline = None;
-        // How long the round took matters only for what ends by time, and costs to be asked.
-        if !self.engine.is_timeless() {
+        if self.engine.is_timeless() {
+            self.time.stand_still();
+        } else {
             self.time.served(Instant::now());
             deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         }
@@ -243,7 +246,7 @@ impl EventLoop {
         };
         let mut waited = Ok(());
         events.clear();
-        if most != Some(Duration::ZERO) && self.engine.keeps_waiting() {
+        if self.time.passes() && most != Some(Duration::ZERO) && self.engine.keeps_waiting() {
             let begun = Instant::now();
             while events.is_empty() && waited.is_ok() && begun.elapsed() < ALERT {
                 waited = self.look(events, Some(Duration::ZERO));
@@ -252,7 +255,9 @@ impl EventLoop {
         if events.is_empty() && waited.is_ok() {
             waited = self.look(events, most);
         }
-        self.time.waited(Instant::now());
+        if self.time.passes() {
+            self.time.waited(Instant::now());
+        }
         if events.is_empty() && nothing {
             self.thrift.idle();
         }
@@ -452,15 +457,17 @@ impl EventLoop {
         }
     }
 
-    /// Writes what a client takes. With that out of the way its requests may go on.
+    /// Writes what a client or guest takes. With that out of the way its requests may go on.
     fn write(&mut self, id: ConnectionId) {
-        if let Some(domid) = self.engine.standing(id).ring {
-            self.guests.write(&mut self.engine, id, domid, &mut self.services);
-            self.wants_turn(id);
-        } else if self.clients.write(&mut self.engine, id) {
-            self.go_on(id);
-        } else {
-            self.drop_client(id);
+        match self.clients.write(&mut self.engine, id) {
+            Some(Written::Open) => self.go_on(id),
+            Some(Written::Over) => self.drop_client(id),
+            None => {
+                if let Some(domid) = self.engine.standing(id).ring {
+                    self.guests.write(&mut self.engine, id, domid, &mut self.services);
+                    self.wants_turn(id);
+                }
+            }
         }
     }
 

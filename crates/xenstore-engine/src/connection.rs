@@ -1,6 +1,7 @@
 //! One client: who it is, what it has open, what waits for it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use xenstore_wire::{Decoder, Domid};
@@ -54,7 +55,7 @@ pub struct Standing {
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub serial: u64,
+    pub serial: NonZeroU64,
     pub transport: Transport,
     pub caller: Caller,
     /// Bytes received and not yet understood.
@@ -80,7 +81,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub fn new(serial: u64, transport: Transport, caller: Caller) -> Self {
+    pub fn new(serial: NonZeroU64, transport: Transport, caller: Caller) -> Self {
         Self {
             serial,
             transport,

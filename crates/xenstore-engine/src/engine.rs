@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use xenstore_wire::{Domid, Features, decoder};
@@ -127,7 +128,7 @@ pub struct Engine {
     pub(crate) trace: BTreeSet<TraceSwitch>,
     pub(crate) connections: Vec<Option<Connection>>,
     vacant: Vec<usize>,
-    last_serial: u64,
+    last_serial: NonZeroU64,
     last_socket: u32,
     /// Work done in this turn; see [`EFFORT_PER_TURN`].
     pub(crate) effort: usize,
@@ -176,7 +177,7 @@ impl Engine {
             trace: settings.trace.clone(),
             connections: Vec::new(),
             vacant: Vec::new(),
-            last_serial: 0,
+            last_serial: NonZeroU64::MIN,
             last_socket: 0,
             effort: 0,
             outdated: Vec::new(),
@@ -203,7 +204,7 @@ impl Engine {
         caller: Caller,
         daemon: &mut dyn Daemon,
     ) -> ConnectionId {
-        self.last_serial += 1;
+        self.last_serial = self.last_serial.saturating_add(1);
         let connection = Connection::new(self.last_serial, transport, caller);
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.connections.push(None);
@@ -304,7 +305,8 @@ impl Engine {
             return Turn::Idle;
         }
         let held = connection.held.take();
-        let mut inbox = mem::take(&mut connection.inbox);
+        // Mostly no bytes of before wait, and requests are answered where they lie.
+        let mut inbox = (connection.inbox.buffered() > 0).then(|| mem::take(&mut connection.inbox));
         let (renewals, caller) = (connection.renewals, connection.caller);
         self.effort = 0;
         if !caller.privileged {
@@ -314,14 +316,14 @@ impl Engine {
             self.answer(id, held.header, &held.payload, Some(held.known), outside);
             self.had_turn(id);
         }
-        // Mostly no bytes of before wait, and requests are answered where they lie.
-        let waited = inbox.buffered() > 0;
-        if waited {
-            inbox.push(bytes);
-        }
-        let all = if waited { inbox.bytes() } else { bytes };
+        let all = match &mut inbox {
+            Some(inbox) => {
+                inbox.push(bytes);
+                inbox.bytes()
+            }
+            None => bytes,
+        };
         let (turn, answered) = self.answer_requests(id, renewals, all, outside);
-        let rest = if waited { &[] } else { bytes.get(answered..).unwrap_or_default() };
         let Some(connection) = find(&mut self.connections, id) else {
             return turn;
         };
@@ -330,10 +332,13 @@ impl Engine {
             return Turn::Idle;
         }
         connection.broken = turn == Turn::Broken;
-        inbox.skip(answered);
-        self.spares.give(inbox.reclaim());
-        connection.inbox = inbox;
-        self.receive(id, rest);
+        if let Some(mut inbox) = inbox {
+            inbox.skip(answered);
+            self.spares.give(inbox.reclaim());
+            connection.inbox = inbox;
+        } else if let Some(rest) = bytes.get(answered..).filter(|rest| !rest.is_empty()) {
+            self.receive(id, rest);
+        }
         if !caller.privileged {
             self.charge_buffers(id);
             self.watch_soft_limit(id, outside.daemon);

@@ -62,9 +62,9 @@ impl Engine {
         self.wake();
     }
 
-    /// Whether time changes nothing, as mostly: nobody needs to know it then.
+    /// Whether time changes nothing, as mostly. It may stand still then.
     pub fn is_timeless(&self) -> bool {
-        self.protection.is_idle() && self.expiries.is_empty()
+        self.protection.is_idle(self.now) && self.expiries.is_empty()
     }
 
     /// A connection that waited and can have a turn now, although no byte of it arrived; the

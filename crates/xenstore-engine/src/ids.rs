@@ -1,10 +1,12 @@
 //! Names for what comes and goes. None is used twice.
 
+use std::num::NonZeroU64;
+
 /// Names a connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnectionId {
     pub(crate) slot: usize,
-    pub(crate) serial: u64,
+    pub(crate) serial: NonZeroU64,
 }
 
 impl ConnectionId {

@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::acl::Caller;
 use crate::footprint::{Disturbance, Footprint};
 use crate::ids::ConnectionId;
-use crate::tenure::{Queue, Tenure};
+use crate::tenure::{Queue, TURN_TIME, Tenure};
 use crate::transaction::Transaction;
 
 /// How long a guest's tenure keeps it from another one, in lengths of that tenure.
@@ -101,13 +101,15 @@ pub struct Protection {
     privileged: Queue,
     /// Who waited and can try again now.
     awake: Vec<ConnectionId>,
+    /// By then all will have rested, and had what turns they were owed.
+    rested: Duration,
 }
 
 impl Protection {
     /// Nobody is protected. `time` is the longest that anybody will be at a time.
     pub fn new(time: Duration) -> Self {
         let (guests, privileged) = (Queue::default(), Queue::default());
-        Self { time, last_age: 0, guests, privileged, awake: Vec::new() }
+        Self { time, last_age: 0, guests, privileged, awake: Vec::new(), rested: Duration::ZERO }
     }
 
     /// Those who waited and can try again now, first those who were held back.
@@ -273,19 +275,25 @@ impl Protection {
         let Some((length, held)) = queue.finish(now) else {
             return;
         };
-        if rank == Rank::Guest {
-            claim.rests_until = now + length * GUEST_REST;
-            queue.rest_until(now + length);
-        } else {
-            claim.rests_until = now + length;
-        }
+        let rest = match rank {
+            Rank::Guest => {
+                queue.rest_until(now + length);
+                length * GUEST_REST
+            }
+            Rank::Privileged => length,
+        };
+        claim.rests_until = now + rest;
+        self.rested = self.rested.max(now + rest.max(TURN_TIME));
         self.awake.extend(held);
         self.appoint(now);
     }
 
-    /// Whether nobody is protected, nor waits to be: time changes nothing.
-    pub fn is_idle(&self) -> bool {
-        self.privileged.is_idle() && self.guests.is_idle() && self.awake.is_empty()
+    /// Whether nobody is protected, nor waits to be, nor rests: time changes nothing.
+    pub fn is_idle(&self, now: Duration) -> bool {
+        now >= self.rested
+            && self.privileged.is_idle()
+            && self.guests.is_idle()
+            && self.awake.is_empty()
     }
 
     /// Begins the tenures that can begin by now.

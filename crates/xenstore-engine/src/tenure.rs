@@ -11,7 +11,7 @@ use crate::transaction::Record;
 
 /// How long the next tenure waits for those to have had a turn whom the last held back.
 /// They have it in the daemon's next round, unless they do not take their replies.
-const TURN_TIME: Duration = Duration::from_millis(10);
+pub const TURN_TIME: Duration = Duration::from_millis(10);
 
 /// A tenure ends when its holder asked for nothing for this part of its time.
 const SILENCE: u32 = 4;

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn id(slot: usize) -> ConnectionId {
-        ConnectionId { slot, serial: 1 }
+        ConnectionId { slot, serial: std::num::NonZeroU64::MIN }
     }
 
     #[test]

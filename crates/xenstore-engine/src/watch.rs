@@ -198,7 +198,7 @@ mod tests {
 
     fn watch(text: &str, depth: Option<u32>) -> Watch {
         Watch {
-            connection: ConnectionId { slot: 0, serial: 0 },
+            connection: ConnectionId { slot: 0, serial: std::num::NonZeroU64::MIN },
             name: name(text),
             relative_to: None,
             token: b"t"[..].into(),
@@ -230,7 +230,7 @@ mod tests {
         let mut ids = Vec::new();
         for _ in 0..100 {
             for slot in 0..3 {
-                let connection = ConnectionId { slot, serial: 1 };
+                let connection = ConnectionId { slot, serial: std::num::NonZeroU64::MIN };
                 ids.push(add(&mut watches, Watch { connection, ..watch("/a", None) }));
             }
         }

@@ -333,11 +333,10 @@ impl<'a> Iterator for Components<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         let rest = self.0?;
-        let (name, below) =
-            match slash_in(rest.as_bytes()).and_then(|end| rest.split_at_checked(end)) {
-                Some((name, slash)) => (name, slash.strip_prefix('/')),
-                None => (rest, None),
-            };
+        let (name, below) = match slash_in(rest.as_bytes()) {
+            Some(end) => (rest.get(..end)?, rest.get(end + 1..)),
+            None => (rest, None),
+        };
         self.0 = below;
         Some(name)
     }

@@ -64,7 +64,7 @@ impl EventLoop {
 
     /// Looks at the rings of guests that fired, or may have gone on without saying so.
     pub(super) fn look_at_rings(&mut self) {
-        if self.alarm.is_due(self.time.at()) {
+        if self.alarm.is_set() && self.alarm.is_due(Instant::now()) {
             self.look_at.extend(self.guests.settle());
         }
         let mut guests = mem::take(&mut self.look_at);
