@@ -135,7 +135,7 @@ impl AccessLog {
                 line.push(b' ');
             }
             Incident::Event { path, token } => {
-                push_escaped(line, path.as_bytes(), end);
+                push_escaped(line, path, end);
                 line.push(b' ');
                 push_escaped(line, token, end);
                 line.push(b' ');
@@ -298,7 +298,7 @@ mod tests {
             [true; 3],
             &[
                 (DOM0, request(4, b"memory/target\0FFFFFFFF82BB1520\0")),
-                (DOM0, Incident::Event { path: "memory/target", token: b"FFFFFFFF82BB1520" }),
+                (DOM0, Incident::Event { path: b"memory/target", token: b"FFFFFFFF82BB1520" }),
                 (DOM0, refused(Errno::NoEnt)),
                 (in_transaction, request(6, b"\0")),
                 (DOM0, request(11, b"control/feature-poweroff\x001")),

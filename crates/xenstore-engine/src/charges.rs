@@ -61,14 +61,14 @@ pub fn check_size(
         if limit == 0 || size > limit {
             break;
         }
-        size += child.name_bytes().len() + 1;
+        size += child.name().len() + 1;
     }
     cx.domains.check(&cx.caller, Quota::NodeSize, size as u64)
 }
 
 /// The same for nodes about to be created, each but the last the parent of the next.
 pub fn check_new_sizes(
-    names: &[&str],
+    names: &[&[u8]],
     entries: usize,
     value: &Value,
     cx: &Context<'_>,
@@ -114,17 +114,17 @@ pub fn charge_all(
 ) -> bool {
     let mut charge = |node: &Node<NodeData>, length: usize| {
         let NodeData { acl, value } = node.value();
-        ledger.note(acl.owner(), sign(charge_of(acl, value, length, node.name_bytes().len())));
+        ledger.note(acl.owner(), sign(charge_of(acl, value, length, node.name().len())));
     };
-    let mut way = vec![(path.as_str().len(), &subtree.value().acl)];
+    let mut way = vec![(path.as_bytes().len(), &subtree.value().acl)];
     let mut alike = true;
-    charge(subtree, path.as_str().len());
+    charge(subtree, path.as_bytes().len());
     for (depth, node) in subtree.descendants() {
         way.truncate(depth);
         let Some(&(above, parent)) = way.last() else {
             break;
         };
-        let (length, acl) = (above + 1 + node.name_bytes().len(), &node.value().acl);
+        let (length, acl) = (above + 1 + node.name().len(), &node.value().acl);
         way.push((length, acl));
         charge(node, length);
         alike = alike && (acl.is_shared_with(parent) || !acl.adds_to(parent));

@@ -175,10 +175,10 @@ impl Estates {
 /// The path of the last of `nodes`, of which the first is at `place` and each of the others right
 /// below the one before.
 fn path_of(place: &Path<'static>, nodes: &[&Node<NodeData>]) -> Result<Path<'static>, PathError> {
-    let mut text = if place.is_root() { String::new() } else { place.as_str().to_owned() };
+    let mut text = if place.is_root() { Vec::new() } else { place.as_bytes().to_owned() };
     for node in nodes.iter().skip(1) {
-        text.push('/');
-        text.push_str(node.name());
+        text.push(b'/');
+        text.extend_from_slice(node.name());
     }
     Path::absolute(&text).map(Path::into_owned)
 }

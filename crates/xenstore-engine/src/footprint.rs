@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
+use xenstore_tree::names;
 use xenstore_wire::{Name, Path};
 
 use crate::operation::Operation;
@@ -58,7 +59,7 @@ impl Disturbance {
                 (node.value().value != *value).then(|| Self::Value(operation.owned_name()))
             }
             (Operation::Write(path, _) | Operation::Mkdir(path), Place::Missing { rest, .. }) => {
-                let top = path.components().count() - rest.count() + 1;
+                let top = names(path).count() - rest.count() + 1;
                 Some(Self::Existence(path.prefix(top).into_owned()))
             }
             (Operation::Rm(path), Place::Found(_)) => {
@@ -83,7 +84,7 @@ impl Footprint {
         let told =
             Told { value: granted && reads(operation), children: granted && lists(operation) };
         let name = operation.name();
-        let depth = name.components().count();
+        let depth = names(&name).count();
         // The nodes a guest makes larger, children's names included, are limited in size.
         let grows = match base.place(&name) {
             _ if self.privileged || operation.is_read() => None,
@@ -138,7 +139,7 @@ impl Footprint {
             // What is made in its place later depends on what is above.
             (Operation::Rm(_), _) => false,
             (_, Place::Missing { rest, .. }) => {
-                let depth = name.components().count() - rest.count();
+                let depth = names(&name).count() - rest.count();
                 let mut way = places(&name).skip(depth);
                 let nearest = self.told(way.next());
                 // Nothing came there, so nothing came below.
@@ -166,7 +167,7 @@ impl Footprint {
             Disturbance::Existence(path) => {
                 let name = Name::Node(path.borrowed());
                 let mut way = places(&name);
-                let depth = path.components().count();
+                let depth = names(path).count();
                 let parent = way.nth(depth.saturating_sub(1));
                 self.told(parent).is_some_and(|told| told.children)
                     || self.told(way.next()).is_some()
@@ -189,7 +190,7 @@ fn places(name: &Name<'_>) -> impl Iterator<Item = u64> {
     let mut hasher = DefaultHasher::new();
     hasher.write_u8(u8::from(matches!(name, Name::Special(_))));
     let root = hasher.finish();
-    let below = name.components().map(move |component| {
+    let below = names(name).map(move |component| {
         hasher.write(component.as_bytes());
         hasher.write_u8(b'/');
         hasher.finish()

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeSet;
 
+use xenstore_tree::names;
 use xenstore_wire::{Name, Path};
 
 use crate::charges::check_ledger;
@@ -43,7 +44,7 @@ pub fn graft(
     for Record { operation, answer } in log {
         let name = operation.name();
         if !privileged && !operation.is_read() {
-            created += name.components().count();
+            created += names(&name).count();
         }
         if let (Name::Node(path), Some(own)) = (&name, &own)
             && path.depth_below(own).is_some()
@@ -141,7 +142,7 @@ fn is_undisturbed(
 /// Whether something can be made beside or in place of `name` as it could before.
 fn same_parent(name: &Name<'_>, base: &Store, current: &Store, privileged: bool) -> bool {
     let parent = |store| {
-        let depth = name.components().count().saturating_sub(1);
+        let depth = names(name).count().saturating_sub(1);
         Store::trace(store, name).nth(depth)
     };
     match (parent(base), parent(current)) {
@@ -172,7 +173,7 @@ enum Fate {
 fn fate(name: &Name<'_>, base: &Store, work: &Store) -> Fate {
     let mut before = base.trace(name);
     let mut after = work.trace(name);
-    let wanted = name.components().count();
+    let wanted = names(name).count();
     for depth in 0..=wanted {
         match (before.next(), after.next(), name) {
             (Some(old), Some(new), _) if old.born() == new.born() => {}

@@ -264,7 +264,7 @@ impl Engine {
     }
 
     fn special_names(&self) -> Vec<Name<'static>> {
-        let names = self.store.specials().map(|(name, _)| name.as_bytes());
+        let names = self.store.specials().map(|(name, _)| name);
         names.filter_map(|name| Name::parse(name, Domid::DOM0).ok().map(Name::into_owned)).collect()
     }
 }

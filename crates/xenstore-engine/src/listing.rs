@@ -15,13 +15,13 @@ pub fn child_list(node: &Node<NodeData>, limit: usize) -> Option<Vec<u8>> {
         return None;
     }
     let children = node.children_in_creation_order();
-    let length = children.iter().map(|child| child.name_bytes().len() + 1).sum();
+    let length = children.iter().map(|child| child.name().len() + 1).sum();
     if length > limit {
         return None;
     }
     let mut list = Vec::with_capacity(length);
     for child in children {
-        list.extend_from_slice(child.name_bytes());
+        list.extend_from_slice(child.name());
         list.push(0);
     }
     Some(list)

@@ -38,7 +38,7 @@ impl<'a> Operation<'a> {
             Self::SetPerms(_, grant) => grant.size(),
             _ => 0,
         };
-        self.name().as_str().len() + value
+        self.name().as_bytes().len() + value
     }
 
     /// What it acts on.

@@ -38,9 +38,9 @@ pub struct Event<'a> {
     /// The watch.
     pub watch: WatchId,
     /// The path that changed, as the client is told.
-    pub path: &'a str,
+    pub path: &'a [u8],
     /// The watched path, as the client is told.
-    pub watched: &'a str,
+    pub watched: &'a [u8],
     /// The client's mark.
     pub token: &'a [u8],
     /// Whether each event counts by itself: special events say how often.
@@ -68,7 +68,7 @@ pub struct Outbox {
     /// How many replies there are in the backlog.
     waiting_replies: usize,
     /// The events in the backlog, to recognize twins.
-    twins: HashSet<(WatchId, Box<str>)>,
+    twins: HashSet<(WatchId, Box<[u8]>)>,
     /// Watches with an event in the backlog that stands for all further ones.
     collapsed: HashSet<WatchId>,
 }
@@ -81,7 +81,7 @@ struct Waiting {
 
 #[derive(Debug)]
 enum Kind {
-    Single(Box<str>),
+    Single(Box<[u8]>),
     Counted,
     Collapsed,
 }
@@ -283,8 +283,8 @@ impl Outbox {
     }
 }
 
-fn encode_event(out: &mut Vec<u8>, path: &str, token: &[u8]) {
-    let parts = [path.as_bytes(), b"\0", token, b"\0"];
+fn encode_event(out: &mut Vec<u8>, path: &[u8], token: &[u8]) {
+    let parts = [path, b"\0", token, b"\0"];
     let fits = encode(out, MessageType::WatchEvent, 0, 0, &parts);
     debug_assert!(fits, "a watch and its token came in one message");
 }
@@ -298,8 +298,8 @@ mod tests {
     fn event(path: &str) -> Event<'_> {
         Event {
             watch: WatchId { serial: 1, slot: 0 },
-            path,
-            watched: "/w",
+            path: path.as_bytes(),
+            watched: b"/w",
             token: b"t",
             counted: false,
         }
@@ -382,7 +382,7 @@ mod tests {
 
     fn encode_bytes(path: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode_event(&mut bytes, path, b"t");
+        encode_event(&mut bytes, path.as_bytes(), b"t");
         bytes
     }
 
@@ -460,7 +460,7 @@ mod tests {
     fn an_event_too_long_for_a_message_names_the_watched_path() {
         let mut outbox = Outbox::default();
         let (path, token) = (format!("/w/{}", "a".repeat(2000)), vec![b't'; 3000]);
-        outbox.event(Event { path: &path, token: &token, ..event("") }, usize::MAX);
+        outbox.event(Event { path: path.as_bytes(), token: &token, ..event("") }, usize::MAX);
         assert_eq!(drain(&mut outbox), [(15, "/w".to_owned())]);
     }
 

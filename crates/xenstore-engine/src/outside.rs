@@ -171,7 +171,7 @@ pub enum Incident<'a> {
     /// A client was told of a change.
     Event {
         /// What changed, as it was told.
-        path: &'a str,
+        path: &'a [u8],
         /// Its mark.
         token: &'a [u8],
     },

@@ -8,7 +8,7 @@ use std::iter;
 use std::ops::Bound;
 
 use slab::Slab;
-use smol_str::SmolStr;
+use xenstore_tree::{SmallBytes, names};
 use xenstore_wire::Name;
 
 use crate::ids::{ConnectionId, WatchId};
@@ -29,14 +29,14 @@ pub struct Places {
 pub struct Place {
     watches: Here,
     /// The places right below, by name.
-    pub below: HashMap<SmolStr, PlaceId>,
+    pub below: HashMap<SmallBytes, PlaceId>,
     above: PlaceId,
     /// What it is called there.
-    name: SmolStr,
+    name: SmallBytes,
 }
 
 impl Place {
-    fn new(above: PlaceId, name: SmolStr) -> Self {
+    fn new(above: PlaceId, name: SmallBytes) -> Self {
         Self { watches: Here::Nobody, below: HashMap::new(), above, name }
     }
 
@@ -92,7 +92,7 @@ impl Default for Places {
         let [paths, specials] = [(); 2].map(|()| {
             let entry = all.vacant_entry();
             let id = entry.key();
-            entry.insert(Place::new(id, SmolStr::default()));
+            entry.insert(Place::new(id, SmallBytes::EMPTY));
             id
         });
         Self { all, paths, specials }
@@ -103,7 +103,7 @@ impl Places {
     /// Adds a watch.
     pub fn insert(&mut self, name: &Name, connection: ConnectionId, watch: WatchId) -> PlaceId {
         let mut at = self.top(name);
-        for name in name.components() {
+        for name in names(name).map(|name| name.as_bytes()) {
             at = self.below(at, name).unwrap_or_else(|| self.make(at, name));
         }
         if let Some(place) = self.all.get_mut(at) {
@@ -112,8 +112,8 @@ impl Places {
         at
     }
 
-    fn make(&mut self, above: PlaceId, name: &str) -> PlaceId {
-        let name = SmolStr::new(name);
+    fn make(&mut self, above: PlaceId, name: &[u8]) -> PlaceId {
+        let name = SmallBytes::new(name);
         let id = self.all.insert(Place::new(above, name.clone()));
         if let Some(above) = self.all.get_mut(above) {
             above.below.insert(name, id);
@@ -153,19 +153,19 @@ impl Places {
         self.all.get(id)
     }
 
-    fn below(&self, id: PlaceId, name: &str) -> Option<PlaceId> {
+    fn below(&self, id: PlaceId, name: &[u8]) -> Option<PlaceId> {
         self.get(id)?.below.get(name).copied()
     }
 
     /// The places on the way to a name, as far as something is watched there or below.
     pub fn trace(&self, name: &Name) -> impl Iterator<Item = PlaceId> {
-        let mut components = name.components();
-        iter::successors(Some(self.top(name)), move |&at| self.below(at, components.next()?))
+        let mut way = names(name);
+        iter::successors(Some(self.top(name)), move |&at| self.below(at, way.next()?.as_bytes()))
     }
 
     /// The place of a name, if something is watched there or below.
     pub fn at(&self, name: &Name) -> Option<PlaceId> {
-        name.components().try_fold(self.top(name), |at, name| self.below(at, name))
+        names(name).try_fold(self.top(name), |at, name| self.below(at, name.as_bytes()))
     }
 
     /// Appends the watches at a place that reach, of connections that may know. Each connection

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use xenstore_tree::names;
 use xenstore_wire::permission::PermissionError;
 use xenstore_wire::request::{Sender, WatchKey};
 use xenstore_wire::{Errno, Header, Malformed, MessageType, Name, Path, PathError};
@@ -297,7 +298,7 @@ impl Engine {
         self.effort += match &effect {
             Effect::Removed(subtree) => subtree.descendants().take(EFFORT_PER_TURN).count(),
             // It may have been made with all above it.
-            Effect::Created => operation.name().components().count() / WORK_PER_EFFORT,
+            Effect::Created => names(&operation.name()).count() / WORK_PER_EFFORT,
             _ => 0,
         };
         Ok(Granted { reply, then: Then::Tell(operation.into_name(), effect) })
@@ -314,7 +315,7 @@ impl Engine {
 
     fn check_path(&self, caller: Caller, path: &Path<'_>) -> Result<(), Refusal> {
         // Hardly a path is as long as the limit, and what counts is never more than the whole.
-        let whole = path.as_str().len() as u64;
+        let whole = path.as_bytes().len() as u64;
         if self.domains.check(&caller, Quota::PathMax, whole).is_ok() {
             return Ok(());
         }

@@ -5,8 +5,7 @@
 
 use std::fmt::Write;
 
-use xenstore_tree::{Node, Subtree, Tree};
-use xenstore_wire::path::Components;
+use xenstore_tree::{Names, Node, ROOT, Subtree, Tree, names};
 use xenstore_wire::{Access, Domid, Errno, Name, PAYLOAD_MAX, Path, Permission, Special};
 
 use crate::acl::{Acl, Caller, Entry, Right};
@@ -66,7 +65,7 @@ impl Store {
 
     /// The node or special name there, whoever asks.
     pub fn get(&self, name: &Name<'_>) -> Option<&Node<NodeData>> {
-        self.tree(name).get(name.components())
+        self.tree(name).get(names(name))
     }
 
     /// The root of all nodes.
@@ -76,7 +75,7 @@ impl Store {
 
     /// Where a name leads.
     pub fn place<'s, 'n>(&'s self, name: &'n Name<'_>) -> Place<'s, 'n> {
-        place(self.tree(name), name.components())
+        place(self.tree(name), names(name))
     }
 
     /// The nodes on the way to a name, the root first, as far as they exist.
@@ -84,7 +83,7 @@ impl Store {
         &'s self,
         name: &'n Name<'_>,
     ) -> impl Iterator<Item = &'s Node<NodeData>> + use<'s, 'n> {
-        self.tree(name).trace(name.components())
+        self.tree(name).trace(names(name))
     }
 
     /// Whether what lies at `name` is the very same in both, that is, whether a
@@ -95,18 +94,18 @@ impl Store {
 
     /// How deep the first node lies on the way to `name` that both share with all below.
     pub fn shared(&self, other: &Self, name: &Name<'_>) -> Option<usize> {
-        let ours = self.tree(name).trace(name.components());
-        let theirs = other.tree(name).trace(name.components());
+        let ours = self.tree(name).trace(names(name));
+        let theirs = other.tree(name).trace(names(name));
         ours.zip(theirs).position(|(ours, theirs)| xenstore_tree::same(ours, theirs))
     }
 
     /// The access lists that decide who may know of a change there: the node's and
     /// its parent's (XSA-115).
     pub fn acls(&self, name: &Name<'_>) -> impl Iterator<Item = Acl> {
-        let wanted = name.components().count();
+        let wanted = names(name).count();
         // A name without a node still has the parent it would be created in.
         self.tree(name)
-            .trace(name.components())
+            .trace(names(name))
             .enumerate()
             .filter(move |&(depth, _)| depth + 1 >= wanted)
             .map(|(_, node)| node.value().acl.clone())
@@ -135,19 +134,19 @@ impl Store {
         let read = |payload| Ok((Reply::Payload(payload), Effect::Nothing));
         match operation {
             Operation::Read(path) => {
-                let node = self.lookup(path.components(), &cx.caller, Right::Read)?;
+                let node = self.lookup(names(path), &cx.caller, Right::Read)?;
                 Ok((Reply::Value(node.value().value.clone()), Effect::Nothing))
             }
             Operation::Directory(path) => {
-                let node = self.lookup(path.components(), &cx.caller, Right::Read)?;
+                let node = self.lookup(names(path), &cx.caller, Right::Read)?;
                 read(child_list(node, PAYLOAD_MAX).ok_or(Errno::TooBig)?)
             }
             Operation::DirectoryPart(path, offset) => {
-                let node = self.lookup(path.components(), &cx.caller, Right::Read)?;
+                let node = self.lookup(names(path), &cx.caller, Right::Read)?;
                 read(cx.listing.part(path, node, *offset))
             }
             Operation::GetPerms(name) => {
-                let node = find(self.tree(name), name.components(), &cx.caller, Right::Read)?;
+                let node = find(self.tree(name), names(name), &cx.caller, Right::Read)?;
                 let list = node.value().acl.encode();
                 if list.len() > PAYLOAD_MAX {
                     return Err(Errno::TooBig.into());
@@ -161,12 +160,7 @@ impl Store {
         }
     }
 
-    fn lookup(
-        &self,
-        path: Components<'_>,
-        caller: &Caller,
-        right: Right,
-    ) -> Outcome<&Node<NodeData>> {
+    fn lookup(&self, path: Names<'_>, caller: &Caller, right: Right) -> Outcome<&Node<NodeData>> {
         find(&self.nodes, path, caller, right)
     }
 
@@ -179,7 +173,7 @@ impl Store {
         let generation = cx.clock.tick();
         let set = |data: &mut NodeData| data.value = value.clone();
         match self.nodes.update_if(
-            path.components(),
+            names(path),
             generation,
             |node| charge_write(node, value, cx),
             set,
@@ -190,7 +184,7 @@ impl Store {
     }
 
     fn mkdir(&mut self, path: &Path<'_>, cx: &mut Context<'_>) -> Outcome<(Reply, Effect)> {
-        match place(&self.nodes, path.components()) {
+        match place(&self.nodes, names(path)) {
             Place::Found(node) => {
                 permit(&node.value().acl, &cx.caller, Right::Write)?;
                 Ok((Reply::Done, Effect::Nothing))
@@ -208,43 +202,43 @@ impl Store {
         value: &Value,
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
-        let Place::Missing { nearest, rest } = place(&self.nodes, path.components()) else {
+        let Place::Missing { nearest, rest } = place(&self.nodes, names(path)) else {
             return Err(Errno::Exist.into());
         };
         permit(&nearest.value().acl, &cx.caller, Right::Write)?;
         let acl = nearest.value().acl.inherited_by(&cx.caller);
-        let names: Vec<&str> = rest.collect();
-        let Some((&first, _)) = names.split_first() else {
+        let new: Vec<&[u8]> = rest.map(|name| name.as_bytes()).collect();
+        let Some((&first, _)) = new.split_first() else {
             return Err(Errno::Exist.into());
         };
-        check_nodes(names.len(), cx)?;
+        check_nodes(new.len(), cx)?;
         let list_length = nearest.value().acl.count();
         check_size(nearest, list_length, nearest.value().value.len(), first.len() + 1, cx)?;
-        check_new_sizes(&names, acl.count(), value, cx)?;
+        check_new_sizes(&new, acl.count(), value, cx)?;
 
-        let above = path.as_str().len() - names.iter().map(|name| name.len() + 1).sum::<usize>();
+        let above = path.as_bytes().len() - new.iter().map(|name| name.len() + 1).sum::<usize>();
         let mut length = above;
         let mut cost = Charge::default();
-        for name in &names {
+        for name in &new {
             length += name.len() + 1;
             cost += charge_of(&acl, &Value::EMPTY, length, name.len());
         }
         cost.bytes += signed(value.len());
         check_memory(acl.owner(), cost.bytes, cx)?;
         cx.ledger.note(acl.owner(), cost);
-        let mut made = vec![NodeData { acl: acl.clone(), value: Value::EMPTY }; names.len()];
+        let mut made = vec![NodeData { acl: acl.clone(), value: Value::EMPTY }; new.len()];
         if let Some(last) = made.last_mut() {
             last.value = value.clone();
         }
         let above = &nearest.value().acl;
         if acl.adds_to(above) {
-            let depth = path.components().count() + 1 - names.len();
+            let depth = names(path).count() + 1 - new.len();
             let (place, acl, above) =
                 (path.prefix(depth).into_owned(), acl.clone(), Some(above.clone()));
             cx.ledger.note_change(Change::Alike { place, acl, above, comes: true });
         }
         // Just found missing, and one value for each: this cannot fail.
-        let _ = self.nodes.grow(path.components(), made, cx.clock.tick());
+        let _ = self.nodes.grow(names(path), made, cx.clock.tick());
         Ok((Reply::Done, Effect::Created))
     }
 
@@ -253,7 +247,7 @@ impl Store {
             let errno = if cx.caller.privileged { Errno::Inval } else { Errno::Acces };
             return Err(errno.into());
         }
-        match place(&self.nodes, path.components()) {
+        match place(&self.nodes, names(path)) {
             Place::Found(node) => {
                 permit(&node.value().acl, &cx.caller, Right::Write)?;
                 let removed = self.remove(path, cx.ledger, cx.clock).ok_or(Errno::NoEnt)?;
@@ -278,7 +272,7 @@ impl Store {
         ledger: &mut Ledger,
         clock: &mut Clock,
     ) -> Option<Subtree<NodeData>> {
-        let removed = self.nodes.remove(path.components(), clock.tick())?;
+        let removed = self.nodes.remove(names(path), clock.tick())?;
         let alike = charge_all(&removed, path, ledger, |charge| -charge);
         ledger.note_change(self.subtree_change(path, &removed, alike, false));
         Some(removed)
@@ -302,8 +296,8 @@ impl Store {
 
     /// The list of the node above a path.
     fn acl_above(&self, path: &Path<'_>) -> Option<&Acl> {
-        let above = path.components().count().checked_sub(1)?;
-        self.nodes.get(path.components().take(above)).map(|node| &node.value().acl)
+        let above = names(path).count().checked_sub(1)?;
+        self.nodes.get(names(path).take(above)).map(|node| &node.value().acl)
     }
 
     fn set_perms(
@@ -313,7 +307,7 @@ impl Store {
         cx: &mut Context<'_>,
     ) -> Outcome<(Reply, Effect)> {
         let acl = grant.acl(cx.domains)?;
-        let node = find(self.tree(name), name.components(), &cx.caller, Right::Own)?;
+        let node = find(self.tree(name), names(name), &cx.caller, Right::Own)?;
         let NodeData { acl: before, value } = node.value();
         let before = before.clone();
         // Giving a node away would be a way around the quota (XSA-352).
@@ -321,7 +315,7 @@ impl Store {
             return Err(Errno::Perm.into());
         }
         check_size(node, acl.count(), value.len(), 0, cx)?;
-        let cost = |acl: &Acl| entries_cost(acl.count(), name.as_str().len());
+        let cost = |acl: &Acl| entries_cost(acl.count(), name.as_bytes().len());
         check_memory(acl.owner(), cost(&acl) - cost(&before), cx)?;
         self.set_acl(name, acl, cx.ledger, cx.clock);
         Ok((Reply::Done, Effect::Permissions(before)))
@@ -331,20 +325,20 @@ impl Store {
     /// then.
     pub fn set_acl(&mut self, name: &Name<'_>, acl: Acl, ledger: &mut Ledger, clock: &mut Clock) {
         if let Name::Node(path) = name
-            && let Some(node) = self.nodes.subtree(path.components())
+            && let Some(node) = self.nodes.subtree(names(path))
             // Most lists that are set concern the same domains as before.
             && (node.value().acl.adds_to(&acl) || acl.adds_to(&node.value().acl))
         {
             let (place, above) = (path.clone().into_owned(), self.acl_above(path).cloned());
             ledger.note_change(Change::Relisted { place, node, above, acl: acl.clone() });
         }
-        let length = name.as_str().len();
-        let own = name.components().last().map_or(0, str::len);
+        let length = name.as_bytes().len();
+        let own = names(name).last().map_or(0, |own| own.as_bytes().len());
         let mut book = |data: &NodeData, sign: fn(Charge) -> Charge| {
             let NodeData { acl, value } = data;
             ledger.note(acl.owner(), sign(charge_of(acl, value, length, own)));
         };
-        self.tree_mut(name).update(name.components(), clock.tick(), |data| {
+        self.tree_mut(name).update(names(name), clock.tick(), |data| {
             book(data, |charge| -charge);
             data.acl = acl;
             book(data, |charge| charge);
@@ -366,7 +360,7 @@ impl Store {
         ledger: &mut Ledger,
         clock: &mut Clock,
     ) -> Vec<Path<'static>> {
-        let Some(before) = self.nodes.subtree(place.components()) else {
+        let Some(before) = self.nodes.subtree(names(place)) else {
             return Vec::new();
         };
         let mut left = Vec::new();
@@ -379,7 +373,7 @@ impl Store {
                 return None;
             }
             let after = acl.after_death(dead, heir)?;
-            let charge = |acl| charge_of(acl, value, path.len(), node.name_bytes().len());
+            let charge = |acl| charge_of(acl, value, path.len(), node.name().len());
             ledger.note(acl.owner(), -charge(acl));
             ledger.note(after.owner(), charge(&after));
             Some(NodeData { acl: after, value: value.clone() })
@@ -387,7 +381,7 @@ impl Store {
         debug_assert!(after.is_some(), "nothing of domain {dead} at {place:?}");
         if let Some(after) = after {
             // It takes the place of what is there: that cannot fail.
-            let _ = self.nodes.graft(place.components(), after, clock.tick());
+            let _ = self.nodes.graft(names(place), after, clock.tick());
         }
         left
     }
@@ -401,7 +395,7 @@ impl Store {
         ledger: &mut Ledger,
         clock: &mut Clock,
     ) {
-        self.tree_mut(name).update(name.components(), clock.tick(), |data| {
+        self.tree_mut(name).update(names(name), clock.tick(), |data| {
             let bytes = signed(value.len()) - signed(data.value.len());
             ledger.note(data.acl.owner(), Charge { nodes: 0, bytes });
             data.value = value.clone();
@@ -411,12 +405,12 @@ impl Store {
     /// Puts what `from` has at a path here, where there is nothing yet, as the last of its
     /// siblings, and charges its owners.
     pub fn put(&mut self, path: &Path<'_>, from: &Self, ledger: &mut Ledger, clock: &mut Clock) {
-        let Some(subtree) = from.nodes.subtree(path.components()) else {
+        let Some(subtree) = from.nodes.subtree(names(path)) else {
             return;
         };
         let alike = charge_all(&subtree, path, ledger, |charge| charge);
         ledger.note_change(self.subtree_change(path, &subtree, alike, true));
-        let _ = self.nodes.graft(path.components(), subtree.reborn(clock.tick()), clock.tick());
+        let _ = self.nodes.graft(names(path), subtree.reborn(clock.tick()), clock.tick());
     }
 
     /// Bytes of the nodes that `newer` does not share: what is kept for this version alone.
@@ -424,7 +418,7 @@ impl Store {
     pub fn unshared_bytes(&self, newer: &Self) -> u64 {
         let bytes = |node: &Node<NodeData>| {
             let NodeData { acl, value } = node.value();
-            NODE_COPY + value.len() + node.name_bytes().len() + 8 * acl.count()
+            NODE_COPY + value.len() + node.name().len() + 8 * acl.count()
         };
         let nodes = xenstore_tree::unshared(self.nodes.root(), newer.nodes.root());
         nodes.map(|node| bytes(node) as u64).sum()
@@ -433,7 +427,7 @@ impl Store {
     /// What every domain owns and where, counted anew: for checks.
     pub fn recount(&self) -> Ledger {
         let mut ledger = Ledger::default();
-        if let Some(all) = self.nodes.subtree([]) {
+        if let Some(all) = self.nodes.subtree(ROOT) {
             ledger.note_change(self.subtree_change(&Path::root(), &all, false, true));
         }
         for (tree, prefix) in [(&self.nodes, "/"), (&self.specials, "")] {
@@ -442,10 +436,7 @@ impl Store {
                 let NodeData { acl, value } = node.value();
                 // What holds the special names together is no node.
                 if !path.is_empty() {
-                    ledger.note(
-                        acl.owner(),
-                        charge_of(acl, value, path.len(), node.name_bytes().len()),
-                    );
+                    ledger.note(acl.owner(), charge_of(acl, value, path.len(), node.name().len()));
                 }
             }
         }
@@ -472,7 +463,7 @@ impl Store {
     }
 
     /// The special names that have permissions, and those.
-    pub fn specials(&self) -> impl Iterator<Item = (&str, &Acl)> {
+    pub fn specials(&self) -> impl Iterator<Item = (&[u8], &Acl)> {
         self.specials.root().children().map(|node| (node.name(), &node.value().acl))
     }
 }
@@ -482,21 +473,18 @@ pub enum Place<'t, 'p> {
     /// To a node.
     Found(&'t Node<NodeData>),
     /// Beyond the last node on the way, by these names.
-    Missing { nearest: &'t Node<NodeData>, rest: Components<'p> },
+    Missing { nearest: &'t Node<NodeData>, rest: Names<'p> },
 }
 
-fn place<'t, 'p>(tree: &'t Tree<NodeData>, mut path: Components<'p>) -> Place<'t, 'p> {
+fn place<'t, 'p>(tree: &'t Tree<NodeData>, mut path: Names<'p>) -> Place<'t, 'p> {
     let mut nearest = tree.root();
-    loop {
-        let rest = path.clone();
-        let Some(name) = path.next() else {
-            return Place::Found(nearest);
-        };
+    while let Some(name) = path.next() {
         match nearest.child(name) {
             Some(child) => nearest = child,
-            None => return Place::Missing { nearest, rest },
+            None => return Place::Missing { nearest, rest: path.put_back(name) },
         }
     }
+    Place::Found(nearest)
 }
 
 /// Whether a node may get this value. Its owner is charged for it.
@@ -515,7 +503,7 @@ fn charge_write(node: &Node<NodeData>, value: &Value, cx: &mut Context<'_>) -> O
 /// ancestor of a missing node is not told that it is missing.
 fn find<'t>(
     tree: &'t Tree<NodeData>,
-    path: Components<'_>,
+    path: Names<'_>,
     caller: &Caller,
     right: Right,
 ) -> Outcome<&'t Node<NodeData>> {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use xenstore_tree::Node;
+use xenstore_tree::{Node, names};
 use xenstore_wire::{Errno, Name};
 
 use crate::context::Context;
@@ -32,7 +32,7 @@ const RECORD_OVERHEAD: usize = 320;
 
 /// Bytes of nodes that a change at a place replaces, besides what was there.
 pub fn replaced_by_path(name: &Name<'_>) -> usize {
-    CHANGED_NAME * (1 + name.components().count())
+    CHANGED_NAME * (1 + names(name).count())
 }
 
 /// The epoch of a transaction whose answers are not those of one moment.
@@ -224,7 +224,7 @@ impl Transaction {
             let touched = self.touched.len() as u64 + 1;
             cx.domains.check(&cx.caller, Quota::TransactionNodes, touched)?;
         }
-        let of_place = if known.is_none() { RECORD_OVERHEAD + name.as_str().len() } else { 0 };
+        let of_place = if known.is_none() { RECORD_OVERHEAD + name.as_bytes().len() } else { 0 };
         self.touched.entry(operation.owned_name()).or_default();
         self.requests = requests;
         Ok(Room { bytes, of_place, of_change: changes })
@@ -310,7 +310,7 @@ fn check_bound(
 
 /// Bytes that a request counts for before it is answered.
 fn weight(operation: &Operation<'_>, changes: bool) -> usize {
-    let names = operation.name().components().count();
+    let names = names(&operation.name()).count();
     let name = if changes { CHANGED_NAME } else { READ_NAME };
     RECORD_OVERHEAD + name * names + operation.size()
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use slab::Slab;
-use xenstore_tree::Node;
+use xenstore_tree::{Node, names};
 use xenstore_wire::{Domid, Name, Path};
 
 use crate::ids::{ConnectionId, WatchId};
@@ -31,10 +31,10 @@ pub struct Watch {
 
 impl Watch {
     /// A path as this watch's client is told it.
-    pub fn spell<'n>(&self, name: &'n Name) -> &'n str {
+    pub fn spell<'n>(&self, name: &'n Name) -> &'n [u8] {
         match (self.relative_to, name) {
-            (Some(home), Name::Node(path)) => path.relative_to(home).unwrap_or(path.as_str()),
-            _ => name.as_str(),
+            (Some(home), Name::Node(path)) => path.relative_to(home).unwrap_or(path.as_bytes()),
+            _ => name.as_bytes(),
         }
     }
 }
@@ -48,8 +48,8 @@ const NAME_OVERHEAD: usize = 384;
 /// Bytes that a watch is charged for: itself, its place in the index, and the one event that
 /// it may always have waiting.
 pub fn weight(name: &Name, token: &[u8]) -> usize {
-    let names = name.components().count();
-    WATCH_OVERHEAD + NAME_OVERHEAD * names + 3 * (name.as_str().len() + token.len())
+    let names = names(name).count();
+    WATCH_OVERHEAD + NAME_OVERHEAD * names + 3 * (name.as_bytes().len() + token.len())
 }
 
 /// All watches of all connections.
@@ -114,7 +114,7 @@ impl Watches {
         for (level, place) in self.places.trace(name).enumerate() {
             let reaches = |id: WatchId| {
                 let limit = self.get(id).and_then(|watch| watch.depth);
-                let below = || name.components().count() - level;
+                let below = || names(name).count() - level;
                 limit.is_none_or(|limit| below() <= limit as usize)
             };
             self.places.collect(place, &mut may, reaches, &mut found);
@@ -153,7 +153,9 @@ impl Watches {
             // As many steps as the smaller of the two directories has names.
             let mut children: Vec<_> = if place.below.len() <= node.child_count() {
                 let places = place.below.iter();
-                places.filter_map(|(name, &below)| Some((below, node.child(name)?))).collect()
+                places
+                    .filter_map(|(name, &below)| Some((below, node.child(name.as_bytes())?)))
+                    .collect()
             } else {
                 let nodes = node.children();
                 nodes.filter_map(|child| Some((*place.below.get(child.name())?, child))).collect()
@@ -287,12 +289,12 @@ mod tests {
         let below = watches.below(&path("/top"), &removed);
         let names: Vec<_> = below.iter().map(|below| below.name.as_str()).collect();
         assert_eq!(names, ["/top/z/deep", "/top/z", "/top/a"]);
-        assert_eq!(below[0].parent.name(), "z");
+        assert_eq!(below[0].parent.text(), "z");
     }
 
     #[test]
     fn relative_watches_are_told_relative_paths() {
         let watch = Watch { relative_to: Some(Domid::new(3)), ..watch("/local/domain/3/a", None) };
-        assert_eq!(watch.spell(&name("/local/domain/3/a/b")), "a/b");
+        assert_eq!(watch.spell(&name("/local/domain/3/a/b")), b"a/b");
     }
 }

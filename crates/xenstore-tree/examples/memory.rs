@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use triomphe::Arc;
-use xenstore_tree::{Node, Tree};
+use xenstore_tree::{Node, ROOT, Tree};
 
 /// The value of a store such as Xen's: a shared list of permissions, and a byte
 /// string that holds up to 23 bytes in place.
@@ -65,7 +65,7 @@ fn build(directories: usize, order: &[usize]) -> Outcome<Tree<Data>> {
     if directories > 1 {
         for directory in 0..directories {
             generation += 1;
-            tree.insert([], &name(directory), data(&permissions), generation)?;
+            tree.insert(ROOT, &name(directory), data(&permissions), generation)?;
         }
     }
     for &number in order {
@@ -88,7 +88,7 @@ fn print_times(title: &str, snapshots: bool) {
         snapshot: None,
     };
     let insert = run.time(|tree, name, generation| {
-        black_box(tree.insert([], name, data(&permissions), generation)).is_ok()
+        black_box(tree.insert(ROOT, name, data(&permissions), generation)).is_ok()
     });
     let get = run.time(|tree, name, _| {
         let data = tree.get([name]).map(Node::value);

@@ -1,6 +1,8 @@
 //! Bytes of which few are held in place: names, and values for whoever likes them.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use triomphe::Arc;
 
@@ -62,6 +64,19 @@ impl SmallBytes {
             Repr::Inline { length, bytes } => Some((bytes, usize::from(*length))),
             Repr::Shared(_) => None,
         }
+    }
+}
+
+/// So that a map with such keys can be asked for any bytes.
+impl Borrow<[u8]> for SmallBytes {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Hash for SmallBytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

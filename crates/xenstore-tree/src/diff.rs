@@ -92,15 +92,15 @@ impl<'t, V> Diff<'t, V> {
         };
         match difference {
             Difference::OnlyOld(node) => {
-                self.path.enter(open.path, node.name());
+                self.path.enter(open.path, &node.text());
                 self.found(ChangeKind::Removed(node))
             }
             Difference::OnlyNew(node) => {
-                self.path.enter(open.path, node.name());
+                self.path.enter(open.path, &node.text());
                 self.found(ChangeKind::Added(node))
             }
             Difference::Both { old, new } => {
-                self.path.enter(open.path, new.name());
+                self.path.enter(open.path, &new.text());
                 self.compare(old, new)
             }
         }
@@ -142,6 +142,7 @@ impl<'t, V> Iterator for Diff<'t, V> {
 mod tests {
     use super::*;
     use crate::Tree;
+    use crate::tree::ROOT;
 
     const WIDTH: usize = 100;
 
@@ -150,7 +151,7 @@ mod tests {
         let mut tree = Tree::new(0, 0);
         for outer in 0..WIDTH {
             let outer = outer.to_string();
-            tree.insert([], &outer, 0, 1).unwrap();
+            tree.insert(ROOT, &outer, 0, 1).unwrap();
             for inner in 0..WIDTH {
                 tree.insert([&*outer], &inner.to_string(), 0, 1).unwrap();
             }

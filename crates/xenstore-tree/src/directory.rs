@@ -23,7 +23,7 @@ mod tests;
 
 use triomphe::Arc;
 
-use crate::label::{Sought, start};
+use crate::name::{Name, start};
 use crate::node::{Node, NotOwn};
 
 pub(crate) use differences::{Difference, Differences, Step};
@@ -72,14 +72,14 @@ impl<V> Directory<V> {
         self.0.as_ref().map_or(0, |root| root.len())
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Node<V>>> {
+    #[inline]
+    pub(crate) fn get(&self, name: Name<'_>) -> Option<&Arc<Node<V>>> {
         let mut chunk = self.0.as_ref()?;
-        let sought = Sought::new(name);
         loop {
             match &**chunk {
-                Chunk::Leaf(nodes) => return nodes.iter().find(|node| node.is_called(sought)),
+                Chunk::Leaf(nodes) => return find(nodes, name),
                 Chunk::Branch { chunks, .. } => {
-                    chunk = &chunks.get(choose(chunks, sought.as_bytes(), sought.start()))?.chunk;
+                    chunk = &chunks.get(choose(chunks, name.as_bytes(), name.start()))?.chunk;
                 }
             }
         }
@@ -96,17 +96,13 @@ impl<V> Directory<V> {
 
     /// The place of the node called `name`, if no other directory shares it.
     #[inline] // else a WRITE takes 235 instructions more
-    pub(crate) fn get_own(&mut self, name: &str) -> Result<&mut Arc<Node<V>>, NotOwn> {
+    pub(crate) fn get_own(&mut self, name: Name<'_>) -> Result<&mut Arc<Node<V>>, NotOwn> {
         let mut chunk = self.0.as_mut().ok_or(NotOwn::Missing)?;
-        let sought = Sought::new(name);
         loop {
             match Arc::get_mut(chunk).ok_or(NotOwn::Shared)? {
-                Chunk::Leaf(nodes) => {
-                    let node = nodes.iter_mut().find(|node| node.is_called(sought));
-                    return node.ok_or(NotOwn::Missing);
-                }
+                Chunk::Leaf(nodes) => return find_mut(nodes, name).ok_or(NotOwn::Missing),
                 Chunk::Branch { chunks, .. } => {
-                    let at = choose(chunks, sought.as_bytes(), sought.start());
+                    let at = choose(chunks, name.as_bytes(), name.start());
                     chunk = &mut chunks.get_mut(at).ok_or(NotOwn::Missing)?.chunk;
                 }
             }
@@ -115,16 +111,13 @@ impl<V> Directory<V> {
 
     /// The place of the node called `name`, not shared with other directories.
     /// Copies on the way, so is to be called for names that are there.
-    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Arc<Node<V>>> {
+    pub(crate) fn get_mut(&mut self, name: Name<'_>) -> Option<&mut Arc<Node<V>>> {
         let mut chunk = self.0.as_mut()?;
-        let sought = Sought::new(name);
         loop {
             match Arc::make_mut(chunk) {
-                Chunk::Leaf(nodes) => {
-                    return nodes.iter_mut().find(|node| node.is_called(sought));
-                }
+                Chunk::Leaf(nodes) => return find_mut(nodes, name),
                 Chunk::Branch { chunks, .. } => {
-                    let at = choose(chunks, sought.as_bytes(), sought.start());
+                    let at = choose(chunks, name.as_bytes(), name.start());
                     chunk = &mut chunks.get_mut(at)?.chunk;
                 }
             }
@@ -133,7 +126,7 @@ impl<V> Directory<V> {
 
     /// Adds a node whose name is not there yet.
     pub(crate) fn insert(&mut self, node: Arc<Node<V>>) {
-        debug_assert!(self.get(node.name()).is_none());
+        debug_assert!(self.get(node.name().into()).is_none());
         let Some(root) = &mut self.0 else {
             self.0 = Some(Arc::new(Chunk::Leaf(vec![node])));
             return;
@@ -146,9 +139,9 @@ impl<V> Directory<V> {
 
     /// Takes out the node called `name`. Copies on the way, so is to be called
     /// for names that are there.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<Node<V>>> {
+    pub(crate) fn remove(&mut self, name: Name<'_>) -> Option<Arc<Node<V>>> {
         let root = self.0.as_mut()?;
-        let removed = Arc::make_mut(root).remove(Sought::new(name))?;
+        let removed = Arc::make_mut(root).remove(name)?;
         if let Chunk::Branch { chunks, .. } = &**root
             && let [only] = chunks.as_slice()
         {
@@ -185,7 +178,7 @@ impl<V> Chunk<V> {
     /// The least name in and below the chunk.
     fn first_name(&self) -> &[u8] {
         match self {
-            Self::Leaf(nodes) => nodes.first().map_or(&[], |node| node.name_bytes()),
+            Self::Leaf(nodes) => nodes.first().map_or(&[], |node| node.name()),
             Self::Branch { chunks, .. } => {
                 chunks.first().map_or(&[], |below| below.chunk.first_name())
             }
@@ -207,17 +200,17 @@ impl<V> Chunk<V> {
     fn insert(&mut self, node: Arc<Node<V>>, last: bool) -> Option<Arc<Self>> {
         match self {
             Self::Leaf(nodes) => {
-                let at = nodes.partition_point(|other| other.name_bytes() < node.name_bytes());
+                let at = nodes.partition_point(|other| other.name() < node.name());
                 let right = insert_at(nodes, at, node, last)?;
                 Some(Arc::new(Self::Leaf(right)))
             }
             Self::Branch { len, chunks } => {
-                let sought = Sought::new(node.name());
-                let at = choose(chunks, sought.as_bytes(), sought.start());
+                let name = Name::from(node.name());
+                let at = choose(chunks, name.as_bytes(), name.start());
                 let last_below = last && at + 1 == chunks.len();
                 let grown = chunks.get_mut(at)?;
                 // It may be before all others, and go into the first chunk.
-                grown.start = grown.start.min(sought.start());
+                grown.start = grown.start.min(name.start());
                 *len += 1;
                 let below = Arc::make_mut(&mut grown.chunk).insert(node, last_below)?;
                 let right = insert_at(chunks, at + 1, Below::new(below), last)?;
@@ -229,17 +222,17 @@ impl<V> Chunk<V> {
     }
 
     /// Takes out the node called `name`.
-    fn remove(&mut self, sought: Sought<'_>) -> Option<Arc<Node<V>>> {
+    fn remove(&mut self, name: Name<'_>) -> Option<Arc<Node<V>>> {
         match self {
             Self::Leaf(nodes) => {
-                let at = nodes.iter().position(|node| node.is_called(sought))?;
+                let at = position(nodes, name.as_bytes())?;
                 let removed = nodes.remove(at);
                 give_back_room(nodes);
                 Some(removed)
             }
             Self::Branch { len, chunks } => {
-                let at = choose(chunks, sought.as_bytes(), sought.start());
-                let removed = Arc::make_mut(&mut chunks.get_mut(at)?.chunk).remove(sought)?;
+                let at = choose(chunks, name.as_bytes(), name.start());
+                let removed = Arc::make_mut(&mut chunks.get_mut(at)?.chunk).remove(name)?;
                 *len -= 1;
                 tidy(chunks, at);
                 Some(removed)
@@ -258,6 +251,31 @@ impl<V> Chunk<V> {
             _ => debug_assert!(false, "neighbours are of equal height"),
         }
     }
+}
+
+/// The node of a leaf that is called `name`.
+#[inline]
+fn find<'t, V>(nodes: &'t [Arc<Node<V>>], name: Name<'_>) -> Option<&'t Arc<Node<V>>> {
+    if name.is_long() {
+        return nodes.get(position(nodes, name.as_bytes())?);
+    }
+    nodes.iter().find(|node| node.is_called(name))
+}
+
+#[inline]
+fn find_mut<'t, V>(nodes: &'t mut [Arc<Node<V>>], name: Name<'_>) -> Option<&'t mut Arc<Node<V>>> {
+    if name.is_long() {
+        let at = position(nodes, name.as_bytes())?;
+        return nodes.get_mut(at);
+    }
+    nodes.iter_mut().find(|node| node.is_called(name))
+}
+
+/// Where in a leaf it is, whatever it is called. A call, lest it take the registers of the loops
+/// over names that are not long.
+#[inline(never)]
+fn position<V>(nodes: &[Arc<Node<V>>], name: &[u8]) -> Option<usize> {
+    nodes.iter().position(|node| node.name() == name)
 }
 
 /// Which chunk of a branch has the node called `name`, if any has; told how the name

@@ -1,11 +1,7 @@
 //! The name of a node, kept so that a sibling is told from it by one comparison.
 
-use std::str;
-
 use crate::bytes::SmallBytes;
-
-/// Bytes compared at once.
-const HEAD: usize = 8;
+use crate::name::{HEAD, Name};
 
 /// A node's name.
 ///
@@ -18,7 +14,7 @@ const HEAD: usize = 8;
 pub(crate) struct Label(SmallBytes);
 
 impl Label {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: Name<'_>) -> Self {
         Self(SmallBytes::new(name.as_bytes()))
     }
 
@@ -26,19 +22,15 @@ impl Label {
         self.0.as_bytes()
     }
 
-    /// Looks at each byte. A label is made of a `str`, so all are as they should be.
-    pub(crate) fn as_str(&self) -> &str {
-        str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
-
-    pub(crate) fn is(&self, sought: Sought<'_>) -> bool {
+    /// Whether it is this name, which is not [long](Name::is_long).
+    pub(crate) fn is(&self, name: Name<'_>) -> bool {
         let Some((bytes, length)) = self.0.in_place() else {
-            return is_long(&self.0, sought.name);
+            return false;
         };
-        bytes.first_chunk() == Some(&sought.head)
-            && length == sought.name.len()
+        bytes.first_chunk().copied().map(u64::from_le_bytes) == Some(name.head())
+            && length == name.as_bytes().len()
             && (length <= HEAD
-                || bytes.get(..length).is_some_and(|name| have_same_rest(name, sought.name)))
+                || bytes.get(..length).is_some_and(|own| have_same_rest(own, name.as_bytes())))
     }
 }
 
@@ -49,58 +41,6 @@ fn have_same_rest(one: &[u8], other: &[u8]) -> bool {
         |name: &[u8]| name.get(HEAD..2 * HEAD).and_then(|it| it.first_chunk::<HEAD>().copied());
     one.last_chunk::<HEAD>() == other.last_chunk::<HEAD>()
         && (one.len() <= 2 * HEAD || middle(one) == middle(other))
-}
-
-/// Rare; a call in the place of the comparison, which would be made part of the loop over siblings,
-/// and take the registers it needs: 40 instructions on the same way.
-#[cold]
-#[inline(never)]
-fn is_long(long: &SmallBytes, name: &[u8]) -> bool {
-    long.as_bytes() == name
-}
-
-/// A name that is looked for among siblings.
-#[derive(Clone, Copy)]
-pub(crate) struct Sought<'n> {
-    name: &'n [u8],
-    head: [u8; HEAD],
-}
-
-impl<'n> Sought<'n> {
-    pub(crate) fn new(name: &'n str) -> Self {
-        let name = name.as_bytes();
-        Self { name, head: head(name) }
-    }
-
-    pub(crate) fn as_bytes(self) -> &'n [u8] {
-        self.name
-    }
-
-    /// The beginning of the name as a number, which is ordered as names are.
-    pub(crate) fn start(self) -> u64 {
-        u64::from_be_bytes(self.head)
-    }
-}
-
-/// The [`Sought::start`] of a name.
-pub(crate) fn start(name: &[u8]) -> u64 {
-    u64::from_be_bytes(head(name))
-}
-
-/// The beginning of a name, with zeros behind it if it is shorter.
-fn head(name: &[u8]) -> [u8; HEAD] {
-    if let Some(head) = name.first_chunk() {
-        return *head;
-    }
-    let word = match (name.first_chunk(), name.last_chunk()) {
-        // The two overlap, in bytes that are the same in both.
-        (Some(&first), Some(&last)) => {
-            let [first, last] = [first, last].map(|part| u64::from(u32::from_le_bytes(part)));
-            first | last << (8 * (name.len() - size_of::<u32>()))
-        }
-        _ => name.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-    };
-    word.to_le_bytes()
 }
 
 #[cfg(test)]
@@ -116,14 +56,11 @@ mod tests {
         let text = "abcdefghijklmnopqrstuvwxyz-0123456789";
         for length in 0..=text.len() {
             let name = &text[..length];
-            let label = Label::new(name);
-            assert_eq!((label.as_str(), label.as_bytes()), (name, name.as_bytes()));
+            let label = Label::new(name.into());
+            assert_eq!(label.as_bytes(), name.as_bytes());
             assert_eq!(label.0.in_place().is_some(), length <= INLINE);
-            assert!(label.is(Sought::new(name)));
-            assert!(
-                !label.is(Sought::new(&text[..length + 1.min(text.len() - length)]))
-                    || length == text.len()
-            );
+            assert_eq!(label.is(name.into()), length <= INLINE);
+            assert!(length >= INLINE || !label.is(text[..=length].into()));
         }
     }
 
@@ -134,16 +71,11 @@ mod tests {
             one in "[\0aé]{0,6}(aaaaaa){0,4}[\0ab]{0,2}",
             other in "[\0aé]{0,6}(aaaaaa){0,4}[\0ab]{0,2}",
         ) {
-            let label = Label::new(&one);
-            prop_assert!(label.is(Sought::new(&one)));
-            prop_assert_eq!(label.is(Sought::new(&other)), one == other);
-            prop_assert_eq!(label.as_str(), &one);
-            let mut padded = [0; HEAD];
-            padded.iter_mut().zip(one.bytes()).for_each(|(to, from)| *to = from);
-            prop_assert_eq!(start(one.as_bytes()), u64::from_be_bytes(padded));
-            if one < other {
-                prop_assert!(start(one.as_bytes()) <= Sought::new(&other).start());
-            }
+            let label = Label::new(Name::from(&one));
+            let is_short = one.len() <= INLINE;
+            prop_assert_eq!(label.is(Name::from(&one)), is_short);
+            prop_assert!(other.len() > INLINE || label.is(Name::from(&other)) == (one == other));
+            prop_assert_eq!(label.as_bytes(), one.as_bytes());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! An immutable prefix tree with snapshots in constant time: the heart of a
 //! hierarchical, transactional store.
 //!
-//! A [`Tree`] maps paths, which are sequences of names, to values of any type.
+//! A [`Tree`] maps paths, which are sequences of names, to values of any type. A name is any
+//! bytes; [`names`] has those of a path that is written with slashes.
 //! Cloning one is cloning a pointer; from then on a change to either copies the
 //! nodes on its path, and both go on sharing everything else. What nothing else
 //! shares is changed in place.
@@ -15,21 +16,21 @@
 //! among this crate's tests.
 //!
 //! ```
-//! use xenstore_tree::{ChangeKind, Tree, same};
+//! use xenstore_tree::{ChangeKind, ROOT, Tree, names, same};
 //!
 //! # fn main() -> Result<(), xenstore_tree::InsertError> {
 //! // The number at the end is the generation: one counter, never used twice.
 //! let mut tree = Tree::new("", 0);
-//! tree.insert([], "vm", "", 1)?;
-//! tree.insert([], "local", "", 2)?;
+//! tree.insert(ROOT, "vm", "", 1)?;
+//! tree.insert(ROOT, "local", "", 2)?;
 //! tree.insert(["vm"], "name", "alpine", 3)?;
 //!
 //! let snapshot = tree.clone();
 //! tree.update(["vm", "name"], 4, |value| *value = "debian");
-//! tree.insert([], "tool", "", 5)?;
+//! tree.insert(ROOT, "tool", "", 5)?;
 //!
 //! // The snapshot is as it was.
-//! assert_eq!(snapshot.get("vm/name".split('/')).unwrap().value(), &"alpine");
+//! assert_eq!(snapshot.get(names("/vm/name")).unwrap().value(), &"alpine");
 //! assert!(snapshot.get(["tool"]).is_none());
 //!
 //! // What was not changed is still one allocation; what was is found quickly.
@@ -46,8 +47,8 @@
 //!
 //! // Children are kept by name, and listed by birth on demand.
 //! let listing = tree.root().children_in_creation_order();
-//! let names: Vec<_> = listing.iter().map(|child| child.name()).collect();
-//! assert_eq!(names, ["vm", "local", "tool"]);
+//! let listing: Vec<_> = listing.iter().map(|child| child.text()).collect();
+//! assert_eq!(listing, ["vm", "local", "tool"]);
 //! # Ok(())
 //! # }
 //! ```
@@ -78,7 +79,7 @@
 //! # Modules
 //!
 //! `tree` is the tree, `node` a node of it, `directory` the B-tree that holds the
-//! children of a node, `label` a node's name, `bytes` what small names and values are
+//! children of a node, `name` the names of a path, `label` a node's own, `bytes` what small names and values are
 //! held in, `walk` the ways through a tree, `diff` and `unshared` comparisons.
 
 #![forbid(unsafe_code)]
@@ -88,6 +89,7 @@ mod bytes;
 mod diff;
 mod directory;
 mod label;
+mod name;
 mod node;
 mod path;
 mod tree;
@@ -96,7 +98,8 @@ mod walk;
 
 pub use bytes::SmallBytes;
 pub use diff::{Change, ChangeKind, Diff, diff};
+pub use name::{Name, Names, names};
 pub use node::{Node, Subtree, same};
-pub use tree::{InsertError, NoParent, Tree};
+pub use tree::{InsertError, NoParent, ROOT, Tree};
 pub use unshared::{Unshared, unshared};
 pub use walk::{Descendants, Walk};

@@ -1,5 +1,6 @@
 //! One node of the tree, and a shared subtree.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
@@ -7,7 +8,8 @@ use std::ops::Deref;
 use triomphe::Arc;
 
 use crate::directory::{self, Directory};
-use crate::label::{Label, Sought};
+use crate::label::Label;
+use crate::name::Name;
 use crate::walk::{Descendants, Order, Walk};
 
 /// A name, a value, two stamps, and the children.
@@ -34,7 +36,7 @@ pub struct Node<V> {
 }
 
 impl<V> Node<V> {
-    pub(crate) fn new(name: &str, value: V, generation: u64) -> Self {
+    pub(crate) fn new(name: Name<'_>, value: V, generation: u64) -> Self {
         Self {
             name: Label::new(name),
             value,
@@ -46,17 +48,17 @@ impl<V> Node<V> {
 
     /// The last component of the node's path; empty for the root of a tree made
     /// by [`Tree::new`](crate::Tree::new).
-    pub fn name(&self) -> &str {
-        self.name.as_str()
-    }
-
-    /// The same as bytes, which costs less.
-    pub fn name_bytes(&self) -> &[u8] {
+    pub fn name(&self) -> &[u8] {
         self.name.as_bytes()
     }
 
-    pub(crate) fn is_called(&self, sought: Sought<'_>) -> bool {
-        self.name.is(sought)
+    /// The name as a text, with U+FFFD for what is none.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.name())
+    }
+
+    pub(crate) fn is_called(&self, name: Name<'_>) -> bool {
+        self.name.is(name)
     }
 
     /// What the node holds.
@@ -81,8 +83,9 @@ impl<V> Node<V> {
     }
 
     /// The child called `name`, in log(children) comparisons of names.
-    pub fn child(&self, name: &str) -> Option<&Node<V>> {
-        self.children.get(name).map(|node| &**node)
+    #[inline]
+    pub fn child<'n>(&self, name: impl Into<Name<'n>>) -> Option<&Node<V>> {
+        self.children.get(name.into()).map(|node| &**node)
     }
 
     /// Whether there is any child.
@@ -134,7 +137,7 @@ impl<V> Node<V> {
     }
 
     /// The place of the child `name`, if no other tree sees this node's directory.
-    pub(crate) fn own_place(&mut self, name: &str) -> Result<&mut Arc<Self>, NotOwn> {
+    pub(crate) fn own_place(&mut self, name: Name<'_>) -> Result<&mut Arc<Self>, NotOwn> {
         self.children.get_own(name)
     }
 
@@ -152,7 +155,7 @@ impl<V> Node<V> {
 
 impl<V: Clone> Node<V> {
     /// The child `name`, with this node's directory made ready for its change.
-    pub(crate) fn child_mut(&mut self, name: &str) -> Option<&mut Arc<Node<V>>> {
+    pub(crate) fn child_mut(&mut self, name: Name<'_>) -> Option<&mut Arc<Node<V>>> {
         self.children.get_mut(name)
     }
 }
@@ -188,7 +191,7 @@ impl<V> Drop for Node<V> {
 impl<V: fmt::Debug> fmt::Debug for Node<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
-            .field("name", &self.name())
+            .field("name", &self.text())
             .field("value", &self.value)
             .field("generation", &self.generation)
             .field("born", &self.born)
@@ -224,8 +227,8 @@ pub struct Subtree<V>(pub(crate) Arc<Node<V>>);
 
 impl<V: Clone> Subtree<V> {
     /// This subtree with its top called `name`: itself if it is so already.
-    pub(crate) fn named(mut self, name: &str) -> Self {
-        if self.name_bytes() != name.as_bytes() {
+    pub(crate) fn named(mut self, name: Name<'_>) -> Self {
+        if self.name() != name.as_bytes() {
             Arc::make_mut(&mut self.0).name = Label::new(name);
         }
         self
@@ -272,7 +275,7 @@ impl<V: Clone> Subtree<V> {
             let Some((parent, _)) = way.last_mut() else {
                 return Some(Self(Arc::new(done)));
             };
-            if let Some(place) = parent.child_mut(done.name()) {
+            if let Some(place) = parent.child_mut(done.name().into()) {
                 *place = Arc::new(done);
             }
         }

@@ -9,12 +9,17 @@ use std::mem;
 use triomphe::Arc;
 
 use crate::diff::{Diff, diff};
+use crate::name::Name;
 use crate::node::{Node, NotOwn, Subtree};
+
+/// The path of the root: no name.
+pub const ROOT: [Name<'static>; 0] = [];
 
 /// A prefix tree that is copied in constant time.
 ///
-/// A path is a sequence of names, the empty one leads to the root. The tree
-/// gives no meaning to any character of a name. Where a method wants the path's
+/// A path is a sequence of names, the empty one ([`ROOT`]) leads to the root. A
+/// name is any bytes, the tree gives no meaning to them; [`names`](crate::names)
+/// has those of a path with slashes. Where a method wants the path's
 /// iterator to be `Clone`, it looks whether the change is possible before it
 /// copies anything: a change that is refused leaves everything shared.
 ///
@@ -33,7 +38,7 @@ pub struct Tree<V> {
 impl<V> Tree<V> {
     /// A tree of one node, without a name.
     pub fn new(root_value: V, generation: u64) -> Self {
-        Self { root: Arc::new(Node::new("", root_value, generation)) }
+        Self { root: Arc::new(Node::new("".into(), root_value, generation)) }
     }
 
     /// The node at the empty path.
@@ -42,15 +47,18 @@ impl<V> Tree<V> {
     }
 
     /// The node at `path`.
-    pub fn get<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&Node<V>> {
-        descend(self.root(), path.into_iter())
+    pub fn get<'p, N: Into<Name<'p>>>(
+        &self,
+        path: impl IntoIterator<Item = N>,
+    ) -> Option<&Node<V>> {
+        descend(self.root(), path.into_iter().map(Into::into))
     }
 
     /// The nodes along `path`, the root first, as far as they exist. There is
     /// one more than the path has names if the whole path exists.
-    pub fn trace<'t, 'p>(
+    pub fn trace<'t, 'p, N: Into<Name<'p>>>(
         &'t self,
-        path: impl IntoIterator<Item = &'p str>,
+        path: impl IntoIterator<Item = N>,
     ) -> impl Iterator<Item = &'t Node<V>> {
         let below = path.into_iter().scan(self.root(), |node, name| {
             *node = node.child(name)?;
@@ -61,9 +69,12 @@ impl<V> Tree<V> {
 
     /// The subtree at `path`, shared with this tree: the restriction T|path of
     /// the paper.
-    pub fn subtree<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<Subtree<V>> {
+    pub fn subtree<'p, N: Into<Name<'p>>>(
+        &self,
+        path: impl IntoIterator<Item = N>,
+    ) -> Option<Subtree<V>> {
         path.into_iter()
-            .try_fold(&self.root, |node, name| node.directory().get(name))
+            .try_fold(&self.root, |node, name| node.directory().get(name.into()))
             .map(|node| Subtree(Arc::clone(node)))
     }
 
@@ -81,18 +92,19 @@ impl<V> Tree<V> {
 
 impl<V: Clone> Tree<V> {
     /// Creates the child `name` of the node at `parent`, and stamps both.
-    pub fn insert<'p>(
+    pub fn insert<'p, 'n, N: Into<Name<'p>>>(
         &mut self,
-        parent: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
-        name: &str,
+        parent: impl IntoIterator<Item = N, IntoIter: Clone>,
+        name: impl Into<Name<'n>>,
         value: V,
         generation: u64,
     ) -> Result<(), InsertError> {
+        let name = name.into();
         let free = |parent: &Node<V>| match parent.child(name) {
             Some(_) => Err(InsertError::Exists),
             None => Ok(()),
         };
-        let inserted = self.alter(parent.into_iter(), free, |parent| {
+        let inserted = self.alter(parent.into_iter().map(Into::into), free, |parent| {
             parent.change(generation).1.insert(Arc::new(Node::new(name, value, generation)));
         });
         inserted.unwrap_or(Err(InsertError::NoParent))
@@ -105,20 +117,20 @@ impl<V: Clone> Tree<V> {
     ///
     /// The new nodes form a chain; made from its end and put in place as a whole,
     /// it costs the path's length once, not once per node.
-    pub fn grow<'p>(
+    pub fn grow<'p, N: Into<Name<'p>>>(
         &mut self,
-        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        path: impl IntoIterator<Item = N, IntoIter: Clone>,
         values: Vec<V>,
         generation: u64,
     ) -> Result<(), InsertError> {
-        let path = path.into_iter();
+        let path = path.into_iter().map(Into::into);
         if values.is_empty() {
             return self.get(path).map(|_| ()).ok_or(InsertError::NoParent);
         }
         let existing = path.clone().count().checked_sub(values.len());
         let existing = existing.ok_or(InsertError::Exists)?;
-        let names: Vec<&str> = path.clone().skip(existing).collect();
-        let free = |parent: &Node<V>| match names.first().and_then(|name| parent.child(name)) {
+        let names: Vec<Name<'_>> = path.clone().skip(existing).collect();
+        let free = |parent: &Node<V>| match names.first().and_then(|&name| parent.child(name)) {
             Some(_) => Err(InsertError::Exists),
             None => Ok(()),
         };
@@ -141,9 +153,9 @@ impl<V: Clone> Tree<V> {
     /// Has `change` alter the value at `path`, stamps the node, and returns what
     /// `change` returned. `None`, and nothing copied or called, if there is no
     /// such node.
-    pub fn update<'p, R>(
+    pub fn update<'p, N: Into<Name<'p>>, R>(
         &mut self,
-        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        path: impl IntoIterator<Item = N, IntoIter: Clone>,
         generation: u64,
         change: impl FnOnce(&mut V) -> R,
     ) -> Option<R> {
@@ -154,24 +166,25 @@ impl<V: Clone> Tree<V> {
 
     /// The same if `allow`, which is shown the node first, does not say why not. `None` if there
     /// is no such node.
-    pub fn update_if<'p, R, E>(
+    pub fn update_if<'p, N: Into<Name<'p>>, R, E>(
         &mut self,
-        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        path: impl IntoIterator<Item = N, IntoIter: Clone>,
         generation: u64,
         allow: impl FnOnce(&Node<V>) -> Result<(), E>,
         change: impl FnOnce(&mut V) -> R,
     ) -> Option<Result<R, E>> {
-        self.alter(path.into_iter(), allow, |node| change(node.change(generation).0))
+        let path = path.into_iter().map(Into::into);
+        self.alter(path, allow, |node| change(node.change(generation).0))
     }
 
     /// Takes the subtree at `path` out of the tree, and stamps its parent.
     /// `None`, and nothing changed, if there is none, and for the root.
-    pub fn remove<'p>(
+    pub fn remove<'p, N: Into<Name<'p>>>(
         &mut self,
-        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        path: impl IntoIterator<Item = N, IntoIter: Clone>,
         generation: u64,
     ) -> Option<Subtree<V>> {
-        let (parent, name) = split_last(path.into_iter())?;
+        let (parent, name) = split_last(path.into_iter().map(Into::into))?;
         let there = |parent: &Node<V>| parent.child(name).map(|_| ()).ok_or(());
         let remove = |parent: &mut Node<V>| parent.change(generation).1.remove(name);
         self.alter(parent, there, remove)?.ok()?.map(Subtree)
@@ -186,14 +199,14 @@ impl<V: Clone> Tree<V> {
     /// its [`Node::born`] puts it. The parent is stamped if its listing is another
     /// one now: not if a node takes the place of one that was born with it. The
     /// empty path replaces the whole tree.
-    pub fn graft<'p>(
+    pub fn graft<'p, N: Into<Name<'p>>>(
         &mut self,
-        path: impl IntoIterator<Item = &'p str, IntoIter: Clone>,
+        path: impl IntoIterator<Item = N, IntoIter: Clone>,
         subtree: Subtree<V>,
         generation: u64,
     ) -> Result<Option<Subtree<V>>, NoParent> {
-        let Some((parent, name)) = split_last(path.into_iter()) else {
-            let root = subtree.named(self.root.name()).0;
+        let Some((parent, name)) = split_last(path.into_iter().map(Into::into)) else {
+            let root = subtree.named(self.root.name().into()).0;
             return Ok(Some(Subtree(mem::replace(&mut self.root, root))));
         };
         let subtree = subtree.named(name);
@@ -223,7 +236,7 @@ impl<V: Clone> Tree<V> {
     /// walks: one to know that copying is worth it.
     fn alter<'p, R, E>(
         &mut self,
-        path: impl Iterator<Item = &'p str> + Clone,
+        path: impl Iterator<Item = Name<'p>> + Clone,
         allow: impl FnOnce(&Node<V>) -> Result<(), E>,
         change: impl FnOnce(&mut Node<V>) -> R,
     ) -> Option<Result<R, E>> {
@@ -257,15 +270,15 @@ impl<V: Clone> Tree<V> {
 /// The node at `path` below another.
 fn descend<'t, 'p, V>(
     from: &'t Node<V>,
-    mut path: impl Iterator<Item = &'p str>,
+    mut path: impl Iterator<Item = Name<'p>>,
 ) -> Option<&'t Node<V>> {
     path.try_fold(from, |node, name| node.child(name))
 }
 
 /// The path of the parent, and the last name. `None` for the empty path.
-fn split_last<'p, P>(path: P) -> Option<(iter::Take<P>, &'p str)>
+fn split_last<'p, P>(path: P) -> Option<(iter::Take<P>, Name<'p>)>
 where
-    P: Iterator<Item = &'p str> + Clone,
+    P: Iterator<Item = Name<'p>> + Clone,
 {
     let parents = path.clone().count().checked_sub(1)?;
     let name = path.clone().nth(parents)?;

@@ -62,6 +62,7 @@ mod tests {
 
     use super::*;
     use crate::Tree;
+    use crate::tree::ROOT;
 
     #[test]
     fn a_change_leaves_the_nodes_on_its_way() {
@@ -74,7 +75,7 @@ mod tests {
         tree.update(["a", "b"], 2, |value| *value = 1);
         tree.remove(["d"], 3);
         let names = |old: &Tree<u32>, new: &Tree<u32>| -> Vec<String> {
-            unshared(old.root(), new.root()).map(|node| node.name().to_owned()).collect()
+            unshared(old.root(), new.root()).map(|node| node.text().into_owned()).collect()
         };
         assert_eq!(names(&old, &tree), ["", "a", "b", "d", "e"]);
         assert_eq!(names(&tree, &old), ["", "a", "b"]);
@@ -96,7 +97,7 @@ mod tests {
                 let (outer, inner, stamp) = (outer.to_string(), inner.to_string(), time as u64 + 1);
                 match what {
                     0 => {
-                        let _ = tree.insert([], &outer, 0, stamp);
+                        let _ = tree.insert(ROOT, &outer, 0, stamp);
                         let _ = tree.insert([&*outer], &inner, 0, stamp);
                     }
                     1 => {

@@ -112,7 +112,7 @@ impl<'t, V> Tour<'t, V> {
         }
         let current = self.entered.last_mut()?;
         if let Some(child) = current.children.next() {
-            self.path.enter(current.path, child.name());
+            self.path.enter(current.path, &child.text());
             return Some(self.go_into(child));
         }
         let node = current.node;

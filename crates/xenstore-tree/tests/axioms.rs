@@ -10,7 +10,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use xenstore_tree::{Node, Subtree, Tree, same};
+use xenstore_tree::{Node, ROOT, Subtree, Tree, same};
 
 type Path = Vec<&'static str>;
 
@@ -52,7 +52,7 @@ fn tree_and_path() -> impl Strategy<Value = (Tree<u64>, Path)> {
 /// labelled in the paper, but the nodes here, the axioms hold for these.
 fn fit(subtree: &Tree<u64>, path: &[&str]) -> Subtree<u64> {
     let mut tree = Tree::new(0, 0);
-    let subtree = subtree.subtree([]).unwrap();
+    let subtree = subtree.subtree(ROOT).unwrap();
     let Some(name) = path.last() else {
         return subtree;
     };
@@ -143,7 +143,7 @@ proptest! {
     /// R1: T|ε ≡ T.
     #[test]
     fn r1_the_restriction_to_the_root_is_the_tree(tree in tree()) {
-        prop_assert!(Tree::from(tree.subtree([]).unwrap()).same(&tree));
+        prop_assert!(Tree::from(tree.subtree(ROOT).unwrap()).same(&tree));
     }
 
     /// R2: (T|u)|v ≡ T|uv.

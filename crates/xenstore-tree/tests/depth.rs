@@ -5,7 +5,7 @@
 use std::iter::repeat_n;
 use std::thread;
 
-use xenstore_tree::{ChangeKind, Tree};
+use xenstore_tree::{ChangeKind, ROOT, Tree};
 
 const LEVELS: usize = 1_000_000;
 
@@ -22,7 +22,7 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
 fn chain(bottom: u32) -> Tree<u32> {
     let mut tree = Tree::new(bottom, u64::from(bottom));
     for _ in 0..LEVELS {
-        let below = tree.subtree([]).unwrap();
+        let below = tree.subtree(ROOT).unwrap();
         tree = Tree::new(0, 0);
         tree.graft(["x"], below, 0).unwrap();
     }
@@ -100,7 +100,7 @@ fn dropping_what_is_shared_halfway() {
 fn changing_all_of_a_deep_tree() {
     on_a_small_stack(|| {
         let tree = chain(1);
-        let all = tree.subtree([]).unwrap();
+        let all = tree.subtree(ROOT).unwrap();
         let changed = all.changed(2, |_, node| Some(node.value() + 1)).unwrap();
         assert_eq!(
             changed.descendants().last().map(|(depth, node)| (depth, *node.value())),

@@ -1,6 +1,6 @@
 //! `Tree::grow` creates a node together with the ancestors it lacks.
 
-use xenstore_tree::{InsertError, Tree};
+use xenstore_tree::{InsertError, ROOT, Tree};
 
 #[test]
 fn a_chain_grows_from_the_last_existing_node() {
@@ -31,10 +31,10 @@ fn the_number_of_values_must_be_that_of_the_missing_nodes() {
     let mut tree = Tree::new(0, 1);
     assert_eq!(tree.grow(["a", "b"], vec![1], 2), Err(InsertError::NoParent));
     assert_eq!(tree.grow(["a"], vec![1, 2], 2), Err(InsertError::Exists));
-    assert_eq!(tree.grow([], Vec::new(), 2), Ok(()));
+    assert_eq!(tree.grow(ROOT, Vec::new(), 2), Ok(()));
     assert_eq!(tree.grow(["a"], Vec::new(), 2), Err(InsertError::NoParent));
     let snapshot = tree.clone();
-    assert_eq!(tree.grow([], Vec::new(), 2), Ok(()));
+    assert_eq!(tree.grow(ROOT, Vec::new(), 2), Ok(()));
     assert!(tree.same(&snapshot), "nothing is copied for nothing");
     assert_eq!((tree.root().child_count(), tree.root().generation()), (0, 1));
 }

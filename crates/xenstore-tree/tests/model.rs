@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
@@ -190,7 +191,7 @@ fn read(top: &Node<u32>) -> Model {
     let mut pending = vec![(Path::new(), top)];
     while let Some((path, node)) = pending.pop() {
         for child in node.children() {
-            let name = ["a", "b", "c"].into_iter().find(|n| *n == child.name());
+            let name = ["a", "b", "c"].into_iter().find(|n| *n == child.text());
             pending.push(([&path[..], &[name.unwrap()]].concat(), child));
         }
         let entry =
@@ -206,8 +207,8 @@ fn check(tree: &Tree<u32>, model: &Model) {
     for path in model.0.keys() {
         let node = tree.get(at(path)).unwrap();
         assert_eq!(tree.trace(at(path)).count(), path.len() + 1);
-        let listed: Vec<&str> =
-            (node.children_in_creation_order().iter()).map(|child| child.name()).collect();
+        let listed: Vec<_> =
+            (node.children_in_creation_order().iter()).map(|child| child.text()).collect();
         let expected: Vec<&str> =
             (model.children(path).iter()).filter_map(|path| path.last().copied()).collect();
         assert_eq!(listed, expected);
@@ -221,7 +222,7 @@ fn check_walks(tree: &Tree<u32>, model: &Model) {
     let mut walked = Vec::new();
     let mut walk = tree.root().top_down();
     while let Some((path, node)) = walk.step() {
-        assert!(path.ends_with(node.name()));
+        assert!(path.ends_with(&*node.text()));
         walked.push(path.to_owned());
     }
     assert_eq!(walked, model.walked(&[], false));
@@ -229,15 +230,15 @@ fn check_walks(tree: &Tree<u32>, model: &Model) {
     let mut walked = Vec::new();
     let mut walk = tree.root().bottom_up();
     while let Some((path, node)) = walk.step() {
-        assert!(path.ends_with(node.name()));
+        assert!(path.ends_with(&*node.text()));
         walked.push(path.to_owned());
     }
     assert_eq!(walked, model.walked(&[], true));
 
-    let by_name: Vec<(usize, &str)> =
-        (tree.root().descendants()).map(|(depth, node)| (depth, node.name())).collect();
-    let expected: Vec<(usize, &str)> =
-        (model.0.keys()).filter_map(|path| Some((path.len(), *path.last()?))).collect();
+    let by_name: Vec<(usize, Cow<'_, str>)> =
+        (tree.root().descendants()).map(|(depth, node)| (depth, node.text())).collect();
+    let expected: Vec<(usize, Cow<'_, str>)> =
+        (model.0.keys()).filter_map(|path| Some((path.len(), (*path.last()?).into()))).collect();
     assert_eq!(by_name, expected);
 }
 

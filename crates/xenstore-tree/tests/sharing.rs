@@ -5,12 +5,12 @@
 use std::cell::Cell;
 use std::thread;
 
-use xenstore_tree::{InsertError, NoParent, Node, Subtree, Tree, same};
+use xenstore_tree::{InsertError, NoParent, Node, ROOT, Subtree, Tree, same};
 
 /// `a/b/c` and `a/d`, born in that order.
 fn sample() -> Tree<u32> {
     let mut tree = Tree::new(0, 0);
-    tree.insert([], "a", 0, 1).unwrap();
+    tree.insert(ROOT, "a", 0, 1).unwrap();
     tree.insert(["a"], "b", 0, 2).unwrap();
     tree.insert(["a", "b"], "c", 0, 3).unwrap();
     tree.insert(["a"], "d", 0, 4).unwrap();
@@ -83,7 +83,7 @@ fn values_are_cloned_on_the_path_only_and_only_when_shared() {
     let clones = Cell::new(0);
     let mut tree = Tree::new(Counted(&clones), 0);
     for (name, generation) in ["a", "b", "c"].into_iter().zip(1..) {
-        tree.insert([], name, Counted(&clones), generation).unwrap();
+        tree.insert(ROOT, name, Counted(&clones), generation).unwrap();
     }
     tree.update(["a"], 4, |_| ());
     assert_eq!(clones.get(), 0);
@@ -102,7 +102,7 @@ fn a_refused_change_leaves_everything_shared() {
     assert_eq!(tree.insert(["a"], "b", 0, 5), Err(InsertError::Exists));
     assert_eq!(tree.update(["a", "x"], 5, |_| ()), None);
     assert!(tree.remove(["a", "x"], 5).is_none());
-    assert!(tree.remove([], 5).is_none());
+    assert!(tree.remove(ROOT, 5).is_none());
     assert_eq!(tree.graft(["x", "y"], subtree, 5).err(), Some(NoParent));
     assert!(tree.same(&snapshot));
 }
@@ -155,7 +155,7 @@ fn a_change_is_seen_by_nobody_else() {
     }
     let mut tree = Tree::new(0, 0);
     for (generation, name) in (1..).zip('a'..='z') {
-        tree.insert([], &name.to_string(), 0, generation).unwrap();
+        tree.insert(ROOT, &name.to_string(), 0, generation).unwrap();
     }
     let snapshot = tree.clone();
     // The root is copied now, and the chunk its children are in.
@@ -208,7 +208,7 @@ fn a_graft_onto_the_node_it_came_from_does_not_stamp_the_parent() {
 fn a_graft_that_alters_the_listing_stamps_the_parent() {
     let listing = |tree: &Tree<u32>| -> Vec<String> {
         let children = tree.get(["a"]).unwrap().children_in_creation_order();
-        children.iter().map(|child| child.name().to_owned()).collect()
+        children.iter().map(|child| child.text().into_owned()).collect()
     };
 
     let mut tree = sample();
@@ -227,8 +227,8 @@ fn a_graft_under_another_name_copies_the_top_alone() {
     let subtree = tree.subtree(["a", "b"]).unwrap();
     tree.graft(["z"], subtree.clone(), 5).unwrap();
     let top = tree.get(["z"]).unwrap();
-    assert_eq!(top.name(), "z");
-    assert_eq!(subtree.name(), "b");
+    assert_eq!(top.text(), "z");
+    assert_eq!(subtree.text(), "b");
     assert!(same(top.child("c").unwrap(), subtree.child("c").unwrap()));
 }
 
@@ -237,17 +237,17 @@ fn a_graft_at_the_root_replaces_the_tree() {
     let mut tree = sample();
     let before = tree.clone();
     let subtree = tree.subtree(["a"]).unwrap();
-    let replaced = tree.graft([], subtree, 5).unwrap().unwrap();
+    let replaced = tree.graft(ROOT, subtree, 5).unwrap().unwrap();
     assert!(same(&replaced, before.root()));
-    assert_eq!(tree.root().name(), "");
+    assert_eq!(tree.root().text(), "");
     assert!(tree.get(["b", "c"]).is_some());
 }
 
 #[test]
 fn a_trace_ends_where_the_path_does() {
     let tree = sample();
-    let names = |path: &[&'static str]| -> Vec<&str> {
-        tree.trace(path.iter().copied()).map(Node::name).collect()
+    let names = |path: &[&'static str]| -> Vec<_> {
+        tree.trace(path.iter().copied()).map(Node::text).collect()
     };
     assert_eq!(names(&[]), [""]);
     assert_eq!(names(&["a", "b"]), ["", "a", "b"]);
@@ -294,8 +294,8 @@ fn a_changed_subtree_shares_what_was_not_changed() {
     let before = tree.subtree(["a"]).unwrap();
     let mut shown = Vec::new();
     let after = before.changed(9, |depth, node| {
-        shown.push((depth, node.name().to_owned()));
-        (node.name() != "d").then_some(7)
+        shown.push((depth, node.text().into_owned()));
+        (node.text() != "d").then_some(7)
     });
     let after = after.unwrap();
     assert_eq!(shown, [(0, "a"), (1, "b"), (2, "c"), (1, "d")].map(|(d, n)| (d, n.to_owned())));

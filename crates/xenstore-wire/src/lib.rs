@@ -40,7 +40,7 @@ pub use domid_map::DomidMap;
 pub use errno::Errno;
 pub use feature::Features;
 pub use message::{Header, Message, MessageType};
-pub use path::{Components, Name, Path, PathError, Special};
+pub use path::{Name, Path, PathError, Special};
 pub use permission::{Access, Permission, Permissions};
 pub use request::{Malformed, Request};
 

@@ -47,25 +47,25 @@ pub enum PathError {
 pub struct Path<'a>(Text<'a>);
 
 /// What the paths of all nodes of domains begin with.
-const HOMES: &str = "/local/domain/";
+const HOMES: &[u8] = b"/local/domain/";
 
-fn push_decimal(text: &mut String, number: u16) {
+fn push_decimal(text: &mut Vec<u8>, number: u16) {
     if number >= 10 {
         push_decimal(text, number / 10);
     }
-    text.extend(char::from_digit(u32::from(number % 10), 10));
+    text.extend((b'0'..=b'9').nth(usize::from(number % 10)));
 }
 
 impl<'a> Path<'a> {
     /// The path of the root.
     pub const fn root() -> Self {
-        Self(Text::Borrowed("/"))
+        Self(Text::Borrowed(b"/"))
     }
 
     /// Reads a path as a client of domain `home` spells it, absolute or relative.
     pub fn parse(spelling: &'a [u8], home: Domid) -> Result<Self, PathError> {
         let text = well_formed(spelling)?;
-        match text.as_bytes().first() {
+        match text.first() {
             Some(b'@') => Err(PathError::Special),
             Some(b'/') => {
                 within(text, ABSOLUTE_PATH_MAX)?;
@@ -79,26 +79,26 @@ impl<'a> Path<'a> {
     }
 
     /// Reads an absolute path.
-    pub fn absolute(text: &'a str) -> Result<Self, PathError> {
-        match text.strip_prefix('/') {
-            Some(_) => Self::parse(text.as_bytes(), Domid::DOM0),
-            None => Err(PathError::EmptyComponent),
+    pub fn absolute<T: AsRef<[u8]> + ?Sized>(text: &'a T) -> Result<Self, PathError> {
+        match text.as_ref() {
+            text @ [b'/', ..] => Self::parse(text, Domid::DOM0),
+            _ => Err(PathError::EmptyComponent),
         }
     }
 
     /// Guests spell most paths so; with `format!` a READ of theirs took a tenth more instructions.
-    fn below_home(home: Domid, text: &str) -> Self {
-        let mut path = String::with_capacity(HOMES.len() + "65535/".len() + text.len());
-        path.push_str(HOMES);
+    fn below_home(home: Domid, text: &[u8]) -> Self {
+        let mut path = Vec::with_capacity(HOMES.len() + "65535/".len() + text.len());
+        path.extend_from_slice(HOMES);
         push_decimal(&mut path, home.get());
-        path.push('/');
-        path.push_str(text);
+        path.push(b'/');
+        path.extend_from_slice(text);
         Self(Text::Built(path))
     }
 
     /// Where the nodes of a domain live: `/local/domain/<domid>` (`GET_DOMAIN_PATH`).
     pub fn of_domain(domid: Domid) -> Self {
-        Self(Text::Shared(format!("/local/domain/{domid}").into()))
+        Self(Text::Built(format!("/local/domain/{domid}").into_bytes()))
     }
 
     /// The same for as long as this one is there.
@@ -112,44 +112,49 @@ impl<'a> Path<'a> {
         Path(self.0.into_owned())
     }
 
-    /// The text, beginning with a slash.
+    /// The text, beginning with a slash. Costs a look at each byte.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
+    /// Its bytes, which are ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// Whether this is the root.
     pub fn is_root(&self) -> bool {
-        self.as_str().len() == 1
+        self.as_bytes().len() == 1
     }
 
     /// The names from the root down; none for the root itself.
-    pub fn components(&self) -> Components<'_> {
-        Components::of(self.as_str().get(1..).unwrap_or_default())
+    pub fn components(&self) -> impl Iterator<Item = &str> + Clone {
+        components(self.as_str())
     }
 
     /// The path one up and the last name; `None` for the root.
-    pub fn split_last(&self) -> Option<(Path<'_>, &str)> {
-        let (parent, name) = self.as_str().rsplit_once('/')?;
-        if name.is_empty() {
-            return None;
-        }
-        let parent = if parent.is_empty() { "/" } else { parent };
-        Some((Path(Text::Borrowed(parent)), name))
+    pub fn split_last(&self) -> Option<(Path<'_>, &[u8])> {
+        let whole = self.as_bytes();
+        let slash = whole.iter().rposition(|&byte| byte == b'/')?;
+        let (parent, name) = whole.split_at_checked(slash)?;
+        let name = name.get(1..).filter(|name| !name.is_empty())?;
+        Some((if parent.is_empty() { Path::root() } else { Path(Text::Borrowed(parent)) }, name))
     }
 
     /// The path of a child; `name` must be a single well-formed component.
     #[must_use]
-    pub fn child(&self, name: &str) -> Path<'static> {
-        debug_assert!(!name.is_empty() && !name.contains('/'));
-        let stem = if self.is_root() { "" } else { self.as_str() };
-        Path(Text::Shared(format!("{stem}/{name}").into()))
+    pub fn child(&self, name: &[u8]) -> Path<'static> {
+        debug_assert!(well_formed(name).is_ok() && !name.contains(&b'/'));
+        let stem = if self.is_root() { &[] } else { self.as_bytes() };
+        Path(Text::Shared([stem, b"/", name].concat().into()))
     }
 
     /// The ancestor at this depth, the root being 0; the path itself if it is no deeper.
     #[must_use]
     pub fn prefix(&self, depth: usize) -> Path<'_> {
-        let whole = self.as_str();
-        match whole.match_indices('/').nth(depth) {
+        let whole = self.as_bytes();
+        let mut slashes = whole.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
+        match slashes.nth(depth) {
             _ if depth == 0 => Path::root(),
             Some((end, _)) => Path(Text::Borrowed(whole.get(..end).unwrap_or_default())),
             None => self.borrowed(),
@@ -159,36 +164,43 @@ impl<'a> Path<'a> {
     /// How far below `ancestor` this path lies, in components: 0 if they are equal,
     /// `None` if it does not lie there.
     pub fn depth_below(&self, ancestor: &Path<'_>) -> Option<u32> {
-        let whole = self.as_str();
+        let whole = self.as_bytes();
         let below =
-            if ancestor.is_root() { whole } else { whole.strip_prefix(ancestor.as_str())? };
-        match below.as_bytes() {
+            if ancestor.is_root() { whole } else { whole.strip_prefix(ancestor.as_bytes())? };
+        match below {
             [] | [b'/'] => Some(0),
-            [b'/', ..] => u32::try_from(below.bytes().filter(|&byte| byte == b'/').count()).ok(),
+            [b'/', ..] => u32::try_from(below.iter().filter(|&&byte| byte == b'/').count()).ok(),
             _ => None,
         }
     }
 
-    /// The text as a client of domain `home` would spell it relative to itself;
+    /// What a client of domain `home` would spell it as, relative to itself;
     /// `None` if the path does not lie below the home of that domain.
-    pub fn relative_to(&self, home: Domid) -> Option<&str> {
+    pub fn relative_to(&self, home: Domid) -> Option<&[u8]> {
         let (number, rest) = self.in_a_home()?;
-        let canonical = number == "0" || !number.starts_with('0');
-        (canonical && Domid::parse(number.as_bytes()) == Ok(home)).then_some(rest)
+        let canonical = number == b"0" || !number.starts_with(b"0");
+        (canonical && Domid::parse(number) == Ok(home)).then_some(rest)
     }
 
     /// The length that counts against a domain's `path-max` quota: what follows
     /// `/local/domain/<n>/` if it begins so, else all of it.
     pub fn quota_length(&self) -> usize {
         self.in_a_home()
-            .filter(|(domid, _)| Domid::parse(domid.as_bytes()).is_ok())
-            .map_or(self.as_str().len(), |(_, rest)| rest.len())
+            .filter(|(domid, _)| Domid::parse(domid).is_ok())
+            .map_or(self.as_bytes().len(), |(_, rest)| rest.len())
     }
 
     /// What follows `/local/domain/`: the name there, and the rest behind its slash.
-    fn in_a_home(&self) -> Option<(&str, &str)> {
-        let mut names = Components::of(self.as_str().strip_prefix(HOMES)?);
-        Some((names.next()?, names.0?))
+    fn in_a_home(&self) -> Option<(&[u8], &[u8])> {
+        let behind = self.as_bytes().strip_prefix(HOMES)?;
+        let slash = behind.iter().position(|&byte| byte == b'/')?;
+        Some((behind.get(..slash)?, behind.get(slash + 1..)?))
+    }
+}
+
+impl AsRef<[u8]> for Path<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 
@@ -233,14 +245,25 @@ impl<'a> Special<'a> {
         Special(self.0.into_owned())
     }
 
-    /// The text, beginning with `@`.
+    /// The text, beginning with `@`. Costs a look at each byte.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
+    /// Its bytes, which are ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The pieces between slashes: `@releaseDomain/5` is one below `@releaseDomain`.
-    pub fn components(&self) -> Components<'_> {
-        Components::of(self.as_str())
+    pub fn components(&self) -> impl Iterator<Item = &str> + Clone {
+        components(self.as_str())
+    }
+}
+
+impl AsRef<[u8]> for Special<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 
@@ -292,7 +315,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The text.
+    /// The text. Costs a look at each byte.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Node(path) => path.as_str(),
@@ -300,12 +323,23 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The names from the top down, of either kind.
-    pub fn components(&self) -> Components<'_> {
+    /// Its bytes, which are ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Node(path) => path.components(),
-            Self::Special(special) => special.components(),
+            Self::Node(path) => path.as_bytes(),
+            Self::Special(special) => special.as_bytes(),
         }
+    }
+
+    /// The names from the top down, of either kind.
+    pub fn components(&self) -> impl Iterator<Item = &str> + Clone {
+        components(self.as_str())
+    }
+}
+
+impl AsRef<[u8]> for Name<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 
@@ -315,59 +349,17 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// The names on the way to a place, the top one first.
-///
-/// Names are short: even a plain loop finds their ends in a third of the time that `str::split`
-/// takes.
-#[derive(Clone, Debug)]
-pub struct Components<'a>(Option<&'a str>);
-
-impl<'a> Components<'a> {
-    fn of(below_root: &'a str) -> Self {
-        Self(Some(below_root).filter(|text| !text.is_empty()))
-    }
-}
-
-impl<'a> Iterator for Components<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        let rest = self.0?;
-        let (name, below) = match slash_in(rest.as_bytes()) {
-            Some(end) => (rest.get(..end)?, rest.get(end + 1..)),
-            None => (rest, None),
-        };
-        self.0 = below;
-        Some(name)
-    }
-
-    fn count(self) -> usize {
-        self.0.map_or(0, |rest| 1 + rest.bytes().filter(|&byte| byte == b'/').count())
-    }
-}
-
-/// Where the first slash is, sought in eight bytes at once: most names are shorter. A lookup
-/// takes a twentieth fewer instructions than with a plain loop.
-fn slash_in(text: &[u8]) -> Option<usize> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let Some(start) = text.first_chunk() else {
-        return text.iter().position(|&byte| byte == b'/');
-    };
-    // Of a byte that is zero, and of none before it, this leaves the highest bit.
-    let others = u64::from_le_bytes(*start) ^ (EACH * u64::from(b'/'));
-    let slashes = others.wrapping_sub(EACH) & !others & (EACH << 7);
-    if slashes == 0 {
-        return text.iter().skip(8).position(|&byte| byte == b'/').map(|end| end + 8);
-    }
-    Some((slashes.trailing_zeros() / 8) as usize)
-}
-
 /// Whether a client that spells a path so means it relative to its own domain.
 pub fn is_relative(spelling: &[u8]) -> bool {
     !matches!(spelling.first(), Some(b'/' | b'@') | None)
 }
 
-fn within(text: &str, limit: usize) -> Result<(), PathError> {
+/// The names between the slashes of a well-formed text.
+fn components(text: &str) -> impl Iterator<Item = &str> + Clone {
+    text.split('/').filter(|name| !name.is_empty())
+}
+
+fn within(text: &[u8], limit: usize) -> Result<(), PathError> {
     if text.len() > limit {
         return Err(PathError::TooLong { found: text.len(), limit });
     }
@@ -375,7 +367,7 @@ fn within(text: &str, limit: usize) -> Result<(), PathError> {
 }
 
 /// What holds for every spelling: allowed bytes, no component without a name.
-fn well_formed(spelling: &[u8]) -> Result<&str, PathError> {
+fn well_formed(spelling: &[u8]) -> Result<&[u8], PathError> {
     let [rest @ .., last] = spelling else {
         return Err(PathError::Empty);
     };
@@ -390,10 +382,7 @@ fn well_formed(spelling: &[u8]) -> Result<&str, PathError> {
         let forbidden = spelling.iter().copied().find(|&byte| !allowed(byte));
         return Err(forbidden.map_or(PathError::EmptyComponent, PathError::Character));
     }
-    // The allowed bytes are ASCII, so this cannot fail; written so that it need not be argued.
-    std::str::from_utf8(spelling).map_err(|error| {
-        PathError::Character(spelling.get(error.valid_up_to()).copied().unwrap_or_default())
-    })
+    Ok(spelling)
 }
 
 /// Whether any byte cannot be in a path before the one behind it, `N` looked at together and
@@ -436,11 +425,11 @@ mod tests {
     fn absolute_and_relative_spellings_meet() {
         let relative = Path::parse(b"device/vif", Domid::new(3)).unwrap();
         assert_eq!(relative, path("/local/domain/3/device/vif"));
-        assert_eq!(relative.relative_to(Domid::new(3)), Some("device/vif"));
+        assert_eq!(relative.relative_to(Domid::new(3)), Some(&b"device/vif"[..]));
         assert_eq!(relative.relative_to(Domid::new(30)), None);
         assert_eq!(Path::of_domain(Domid::new(3)).relative_to(Domid::new(3)), None);
         for (text, relative) in [
-            ("/local/domain/3/a/b", Some("a/b")),
+            ("/local/domain/3/a/b", Some(&b"a/b"[..])),
             ("/local/domain/03/a", None),
             ("/local/domain/33/a", None),
             ("/local/domain/x/a", None),
@@ -451,7 +440,7 @@ mod tests {
         for home in [0, 7, 10, 99, 100, 32_751, 65_535].map(Domid::new) {
             let path = Path::parse(b"a/b", home).unwrap();
             assert_eq!(path.as_str(), format!("{}/a/b", Path::of_domain(home)));
-            assert_eq!(path.relative_to(home), Some("a/b"));
+            assert_eq!(path.relative_to(home), Some(&b"a/b"[..]));
         }
     }
 
@@ -515,11 +504,11 @@ mod tests {
                 assert!(path(&text).components().eq(names.iter()), "{text}");
             }
         }
-        assert_eq!(path("/a/b").split_last(), Some((path("/a"), "b")));
-        assert_eq!(path("/a").split_last(), Some((path("/"), "a")));
+        assert_eq!(path("/a/b").split_last(), Some((path("/a"), &b"b"[..])));
+        assert_eq!(path("/a").split_last(), Some((path("/"), &b"a"[..])));
         assert_eq!(path("/").split_last(), None);
-        assert_eq!(path("/").child("a"), path("/a"));
-        assert_eq!(path("/a").child("b"), path("/a/b"));
+        assert_eq!(path("/").child(b"a"), path("/a"));
+        assert_eq!(path("/a").child(b"b"), path("/a/b"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use xenstore_client::wire::{Decoder, Domid, Errno, MessageType, Name, PAYLOAD_MA
 struct Node {
     value: Vec<u8>,
     permissions: Vec<u8>,
-    children: Vec<String>,
+    children: Vec<Vec<u8>>,
 }
 
 type Tree = BTreeMap<Path<'static>, Node>;
@@ -162,8 +162,7 @@ fn on_node(tree: &mut Tree, kind: MessageType, payload: &[u8]) -> Answer {
 
 fn names(tree: &Tree, path: &Path<'static>) -> Answer {
     let node = tree.get(path).ok_or(Errno::NoEnt)?;
-    let terminated = node.children.iter().map(|name| format!("{name}\0"));
-    Ok(terminated.collect::<String>().into_bytes())
+    Ok(node.children.iter().flat_map(|name| [name, &b"\0"[..]].concat()).collect())
 }
 
 fn part(names: &[u8], offset: &[u8]) -> Answer {

@@ -88,7 +88,7 @@ impl<V> Item<'_, V> {
     fn first_name(&self) -> &[u8] {
         match self {
             Self::Chunk(chunk) => chunk.first_name(),
-            Self::Node(node) => node.name_bytes(),
+            Self::Node(node) => node.name(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::*;
 /// Fails unless the directory is a B-tree as the module describes it. Returns
 /// the number of its leaves.
 fn check(directory: &Directory<u32>) -> usize {
-    let names: Vec<&str> = directory.iter().map(Node::name).collect();
+    let names: Vec<&[u8]> = directory.iter().map(Node::name).collect();
     assert!(names.is_sorted_by(|a, b| a < b), "names in strict order");
     assert_eq!(names.len(), directory.len());
     let Some(root) = &directory.0 else { return 0 };
@@ -30,10 +30,10 @@ fn check_chunk(chunk: &Chunk<u32>, height: usize) -> usize {
         Chunk::Branch { len, chunks } => {
             assert_eq!(*len, chunks.iter().map(|c| c.chunk.len()).sum::<usize>());
             for (at, below) in chunks.iter().enumerate() {
-                let mut names = Iter::new(Some(&below.chunk)).map(|node| start(node.name_bytes()));
+                let mut names = Iter::new(Some(&below.chunk)).map(|node| start(node.name()));
                 assert!(names.all(|name| below.start <= name));
                 let before = at.checked_sub(1).map(|at| Iter::new(Some(&chunks[at].chunk)));
-                let mut names = before.into_iter().flatten().map(|node| start(node.name_bytes()));
+                let mut names = before.into_iter().flatten().map(|node| start(node.name()));
                 assert!(names.all(|name| name <= below.start));
             }
             chunks.iter().map(|c| check_chunk(&c.chunk, height - 1)).sum()
@@ -42,7 +42,7 @@ fn check_chunk(chunk: &Chunk<u32>, height: usize) -> usize {
 }
 
 fn node(number: usize) -> Arc<Node<u32>> {
-    Arc::new(Node::new(&name(number), 0, 0))
+    Arc::new(Node::new(Name::from(&name(number)), 0, 0))
 }
 
 fn name(number: usize) -> String {
@@ -75,14 +75,14 @@ fn twenty_thousand_in_mixed_order_stay_a_btree() {
             check(&directory);
         }
     }
-    assert!(directory.iter().map(Node::name).eq(&expected));
+    assert!(directory.iter().map(Node::name).eq(expected.iter().map(String::as_bytes)));
     for number in mixed(COUNT) {
-        let removed = directory.remove(&name(number)).unwrap();
-        assert_eq!(removed.name(), name(number));
+        let removed = directory.remove(Name::from(&name(number))).unwrap();
+        assert_eq!(removed.text(), name(number));
         expected.remove(&name(number));
         if number % 1_000 == 0 {
             check(&directory);
-            assert!(directory.iter().map(Node::name).eq(&expected));
+            assert!(directory.iter().map(Node::name).eq(expected.iter().map(String::as_bytes)));
         }
     }
     assert!(directory.is_empty());
@@ -106,17 +106,17 @@ fn names_are_found_whatever_they_begin_with() {
         // Twice around, so that what was added is taken away again, and some of it added again.
         for step in 0..3 * COUNT {
             let name = name(step * 7_919 % COUNT);
-            assert_eq!(directory.get(&name).is_some(), expected.contains(&name));
+            assert_eq!(directory.get(Name::from(&name)).is_some(), expected.contains(&name));
             if expected.remove(&name) {
-                assert_eq!(directory.remove(&name).unwrap().name(), name);
+                assert_eq!(directory.remove(Name::from(&name)).unwrap().text(), name);
             } else {
-                directory.insert(Arc::new(Node::new(&name, 0, 0)));
+                directory.insert(Arc::new(Node::new(Name::from(&name), 0, 0)));
                 expected.insert(name);
             }
             if step % 500 == 0 {
                 check(&directory);
-                assert!(directory.iter().map(Node::name).eq(&expected));
-                assert!(expected.iter().all(|name| directory.get(name).is_some()));
+                assert!(directory.iter().map(Node::name).eq(expected.iter().map(String::as_bytes)));
+                assert!(expected.iter().all(|name| directory.get(name.into()).is_some()));
             }
         }
     }
@@ -149,7 +149,7 @@ fn descending_names_amid_full_chunks_do_not_make_chunks_of_one() {
 fn chunks_that_become_sparse_are_joined() {
     let mut directory = filled(0..20_000);
     for number in (0..20_000).filter(|number| number % 20 != 0) {
-        directory.remove(&name(number)).unwrap();
+        directory.remove(Name::from(&name(number))).unwrap();
     }
     assert_eq!(directory.len(), 1_000);
     // Two neighbours have more than 24 nodes together.
@@ -162,7 +162,7 @@ fn a_small_chunk_is_joined_with_either_neighbour() {
     let mut left = filled(0..WIDTH + 12);
     for number in 0..WIDTH - 12 {
         assert_eq!(check(&left), 2);
-        left.remove(&name(number)).unwrap();
+        left.remove(Name::from(&name(number))).unwrap();
     }
     assert_eq!((left.len(), check(&left)), (24, 1));
 
@@ -170,7 +170,7 @@ fn a_small_chunk_is_joined_with_either_neighbour() {
     let mut right = filled((0..WIDTH).chain(100..100 + WIDTH));
     for number in (0..WIDTH - 12).chain(100..100 + WIDTH - 12) {
         assert_eq!(check(&right), 2);
-        right.remove(&name(number)).unwrap();
+        right.remove(Name::from(&name(number))).unwrap();
     }
     assert_eq!((right.len(), check(&right)), (24, 1));
 }
@@ -183,7 +183,7 @@ fn the_root_goes_when_it_has_but_one_chunk() {
         let mut directory = filled(0..COUNT);
         assert_eq!(directory.0.as_ref().unwrap().height(), 3);
         for number in order {
-            directory.remove(&name(number)).unwrap();
+            directory.remove(Name::from(&name(number))).unwrap();
             check(&directory);
         }
         assert!(directory.is_empty());
@@ -203,7 +203,7 @@ fn the_room_of_a_small_directory_is_near_what_it_needs() {
 fn room_is_given_back() {
     let mut directory = filled(0..WIDTH);
     for number in 2..WIDTH {
-        directory.remove(&name(number)).unwrap();
+        directory.remove(Name::from(&name(number))).unwrap();
     }
     let Some(Chunk::Leaf(nodes)) = directory.0.as_deref() else {
         panic!("two nodes are a leaf");
@@ -233,18 +233,18 @@ fn a_change_after_a_snapshot_copies_one_chunk_per_level() {
     let mut directory = filled(0..20_000);
     let height = directory.0.as_ref().unwrap().height();
     let snapshot = directory.clone();
-    directory.remove(&name(10_000)).unwrap();
+    directory.remove(Name::from(&name(10_000))).unwrap();
     assert_eq!(chunks(&directory).difference(&chunks(&snapshot)).count(), height);
     assert_eq!(snapshot.len(), 20_000);
-    assert!(snapshot.get(&name(10_000)).is_some());
+    assert!(snapshot.get(Name::from(&name(10_000))).is_some());
 }
 
 #[test]
 fn a_change_of_what_nothing_shares_copies_nothing() {
     let mut directory = filled(0..20_000);
     let before = chunks(&directory);
-    directory.remove(&name(10_000)).unwrap();
-    *directory.get_mut(&name(10_001)).unwrap() = node(10_001);
+    directory.remove(Name::from(&name(10_000))).unwrap();
+    *directory.get_mut(Name::from(&name(10_001))).unwrap() = node(10_001);
     assert_eq!(chunks(&directory), before);
 }
 
@@ -266,7 +266,7 @@ fn compare(old: &Directory<u32>, new: &Directory<u32>) -> (Vec<(String, Sides)>,
                 (new, (Some(*old.value()), Some(*new.value())))
             }
         };
-        found.push((node.name().to_owned(), sides));
+        found.push((node.text().into_owned(), sides));
     }
 }
 
@@ -288,7 +288,7 @@ fn comparing_costs_what_changed_not_what_is_there() {
     let most = 2 * WIDTH * height + 2 * height;
     for number in [0, 19_998, 39_998] {
         let mut removed = snapshot.clone();
-        removed.remove(&name(number)).unwrap();
+        removed.remove(Name::from(&name(number))).unwrap();
         let mut inserted = snapshot.clone();
         inserted.insert(node(number + 1));
         for changed in [removed, inserted] {
@@ -333,16 +333,16 @@ fn apply(ops: &[Op], directory: &mut Directory<u32>, model: &mut BTreeMap<String
     for op in ops {
         match *op {
             Op::Insert(number, value) if !model.contains_key(&name(number)) => {
-                directory.insert(Arc::new(Node::new(&name(number), value, 0)));
+                directory.insert(Arc::new(Node::new(Name::from(&name(number)), value, 0)));
                 model.insert(name(number), value);
             }
             Op::Replace(number, value) if model.contains_key(&name(number)) => {
-                let place = directory.get_mut(&name(number)).unwrap();
-                *place = Arc::new(Node::new(&name(number), value, 0));
+                let place = directory.get_mut(Name::from(&name(number))).unwrap();
+                *place = Arc::new(Node::new(Name::from(&name(number)), value, 0));
                 model.insert(name(number), value);
             }
             Op::Remove(number) if model.remove(&name(number)).is_some() => {
-                directory.remove(&name(number)).unwrap();
+                directory.remove(Name::from(&name(number))).unwrap();
             }
             _ => {}
         }
@@ -351,7 +351,7 @@ fn apply(ops: &[Op], directory: &mut Directory<u32>, model: &mut BTreeMap<String
 }
 
 fn contents(directory: &Directory<u32>) -> BTreeMap<String, u32> {
-    let entry = |node: &Node<u32>| (node.name().to_owned(), *node.value());
+    let entry = |node: &Node<u32>| (node.text().into_owned(), *node.value());
     directory.iter().map(entry).collect()
 }
 
