@@ -109,11 +109,6 @@ impl Clients {
         Ok(())
     }
 
-    /// The client in a slot, as the engine knows it.
-    pub fn in_slot(&self, slot: usize) -> Option<ConnectionId> {
-        self.table.get(slot)?.as_ref().map(|client| client.id)
-    }
-
     /// Lets go of a client. Closing its socket takes it out of epoll too.
     pub fn remove(&mut self, id: ConnectionId) {
         if self.get(id).is_some()
@@ -155,9 +150,15 @@ impl Clients {
     /// To a client that will take nothing any more its output is as good as sent: what
     /// it asked for before it went is still done, and reading then finds the end.
     ///
+    /// Who took all it can before is not offered more until epoll says that it takes it
+    /// (`has_room`): to try is in vain.
+    ///
     /// `None` if it is nobody of these.
-    pub fn write(&self, engine: &mut Engine, id: ConnectionId) -> Option<Written> {
+    pub fn write(&self, engine: &mut Engine, id: ConnectionId, has_room: bool) -> Option<Written> {
         let client = self.get(id)?;
+        if !has_room && client.interest.contains(EventFlags::OUT) {
+            return Some(Written::Open);
+        }
         let mut more = true;
         while more {
             let output = engine.output(id);
@@ -197,10 +198,5 @@ impl Clients {
             client.interest = interest;
         }
         Ok(())
-    }
-
-    /// Whether a client has taken all it can: epoll will say when it takes more.
-    pub fn is_full(&self, id: ConnectionId) -> bool {
-        self.get(id).is_some_and(|client| client.interest.contains(EventFlags::OUT))
     }
 }

@@ -324,20 +324,20 @@ impl EventLoop {
     }
 
     fn client_ready(&mut self, slot: usize, flags: EventFlags) {
-        let Some(id) = self.clients.in_slot(slot) else {
-            return;
-        };
         // At the end of a connection what waits for it goes first: a client that lags
         // is not read, not even to find out that it is gone.
         let over = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-        if over && self.engine.standing(id).is_held {
-            return self.clients.ignore(&self.epoll, id);
-        }
         if over || flags.contains(EventFlags::OUT) {
-            self.write(id);
+            let Some((id, standing)) = self.engine.in_slot(slot) else {
+                return;
+            };
+            if over && standing.is_held {
+                return self.clients.ignore(&self.epoll, id);
+            }
+            self.write(id, true);
         }
         if over || flags.contains(EventFlags::IN) {
-            self.line.join(id);
+            self.line.join(slot);
         }
     }
 
@@ -358,7 +358,7 @@ impl EventLoop {
     fn line_up(&mut self, id: ConnectionId, standing: Standing) {
         let has_requests = |domid| standing.wants_input && self.guests.has_requests(domid);
         if standing.is_ready || standing.ring.is_some_and(has_requests) {
-            self.line.join(id);
+            self.line.join(id.slot());
         }
     }
 
@@ -394,10 +394,12 @@ impl EventLoop {
     fn give_turns(&mut self) {
         let at_once = self.line.len() <= FEW;
         for _ in 0..self.line.len() {
-            let Some(id) = self.line.take_first() else {
+            let Some(slot) = self.line.take_first() else {
                 return;
             };
-            let standing = self.engine.standing(id);
+            let Some((id, standing)) = self.engine.in_slot(slot) else {
+                continue;
+            };
             match standing.ring {
                 Some(domid) => self.guest_turn(id, domid, standing),
                 None => self.client_turn(id, standing),
@@ -433,7 +435,7 @@ impl EventLoop {
             Turn::Broken => {
                 tracing::info!(connection = id.slot(), "connection broke the protocol");
                 // What was answered before still goes out, if it is taken at once.
-                let _ = self.clients.write(&mut self.engine, id);
+                let _ = self.clients.write(&mut self.engine, id, true);
                 self.drop_client(id);
             }
         }
@@ -441,12 +443,7 @@ impl EventLoop {
 
     fn write_output(&mut self) {
         while let Some(id) = self.engine.next_outgoing() {
-            // Who is full says so when there is room again: to try is in vain.
-            if self.clients.is_full(id) {
-                self.go_on(id);
-            } else {
-                self.write(id);
-            }
+            self.write(id, false);
         }
     }
 
@@ -458,8 +455,8 @@ impl EventLoop {
     }
 
     /// Writes what a client or guest takes. With that out of the way its requests may go on.
-    fn write(&mut self, id: ConnectionId) {
-        match self.clients.write(&mut self.engine, id) {
+    fn write(&mut self, id: ConnectionId, has_room: bool) {
+        match self.clients.write(&mut self.engine, id, has_room) {
             Some(Written::Open) => self.go_on(id),
             Some(Written::Over) => self.drop_client(id),
             None => {

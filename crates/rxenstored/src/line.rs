@@ -4,39 +4,38 @@
 //! has two turns while somebody else waits for one.
 
 use std::collections::VecDeque;
+use std::mem;
 
-use xenstore_engine::ConnectionId;
-
-/// The line.
+/// The line. Connections stand in it by their slots: who has the slot of one that left while it
+/// stood there has its turn.
 #[derive(Debug, Default)]
 pub struct Line {
-    waiting: VecDeque<ConnectionId>,
-    /// Who of each slot is in line.
-    places: Vec<Option<ConnectionId>>,
+    waiting: VecDeque<usize>,
+    /// Who of all slots is in line.
+    places: Vec<bool>,
 }
 
 impl Line {
     /// Puts a connection at the end, unless it is in line already.
     #[inline]
-    pub fn join(&mut self, id: ConnectionId) {
-        if self.places.len() <= id.slot() {
-            self.places.resize(id.slot() + 1, None);
+    pub fn join(&mut self, slot: usize) {
+        if self.places.len() <= slot {
+            self.places.resize(slot + 1, false);
         }
-        if let Some(place) = self.places.get_mut(id.slot())
-            && place.replace(id) != Some(id)
+        if let Some(place) = self.places.get_mut(slot)
+            && !mem::replace(place, true)
         {
-            self.waiting.push_back(id);
+            self.waiting.push_back(slot);
         }
     }
 
     /// Takes the first out.
-    pub fn take_first(&mut self) -> Option<ConnectionId> {
-        let id = self.waiting.pop_front()?;
-        if let Some(place) = self.places.get_mut(id.slot()) {
-            // Somebody else may have the slot by now, and be in line too.
-            *place = place.filter(|&other| other != id);
+    pub fn take_first(&mut self) -> Option<usize> {
+        let slot = self.waiting.pop_front()?;
+        if let Some(place) = self.places.get_mut(slot) {
+            *place = false;
         }
-        Some(id)
+        Some(slot)
     }
 
     /// How many are in it.
@@ -52,39 +51,19 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use xenstore_engine::{Engine, Settings, Silent};
-
     use super::*;
 
     #[test]
     fn everybody_is_in_line_once() {
-        let mut engine = Engine::new(&Settings::default());
-        let [a, b] = [(); 2].map(|()| engine.connect_socket(&mut Silent));
         let mut line = Line::default();
-        for id in [a, b, a, b] {
-            line.join(id);
+        for slot in [3, 0, 3, 0] {
+            line.join(slot);
         }
-        assert_eq!((line.take_first(), line.len()), (Some(a), 1));
-        line.join(a);
+        assert_eq!((line.take_first(), line.len()), (Some(3), 1));
+        line.join(3);
         assert_eq!(
             [line.take_first(), line.take_first(), line.take_first()],
-            [Some(b), Some(a), None]
+            [Some(0), Some(3), None]
         );
-    }
-
-    /// A connection goes, and the next takes its slot, while it is still in line.
-    #[test]
-    fn a_slot_may_change_hands() {
-        let mut engine = Engine::new(&Settings::default());
-        let old = engine.connect_socket(&mut Silent);
-        let mut line = Line::default();
-        line.join(old);
-        engine.disconnect(old, &mut Silent);
-        let new = engine.connect_socket(&mut Silent);
-        assert_eq!(old.slot(), new.slot());
-        line.join(new);
-        assert_eq!(line.take_first(), Some(old));
-        line.join(new);
-        assert_eq!([line.take_first(), line.take_first()], [Some(new), None]);
     }
 }

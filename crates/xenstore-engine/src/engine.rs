@@ -282,6 +282,12 @@ impl Engine {
         self.connection(id).map_or(Standing::default(), Connection::standing)
     }
 
+    /// The connection that has a [slot](ConnectionId::slot) now, and what it can do next.
+    pub fn in_slot(&self, slot: usize) -> Option<(ConnectionId, Standing)> {
+        let connection = self.connections.get(slot)?.as_ref()?;
+        Some((ConnectionId { slot, serial: connection.serial }, connection.standing()))
+    }
+
     /// The connection of a domain's ring.
     pub fn ring(&self, domid: Domid) -> Option<ConnectionId> {
         self.domains.get(domid)?.connection

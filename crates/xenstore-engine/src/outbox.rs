@@ -15,7 +15,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::mem;
 
-use xenstore_wire::message::encode;
+use xenstore_wire::message::{begin, encode};
 use xenstore_wire::{Header, MessageType, PAYLOAD_MAX};
 
 use crate::ids::WatchId;
@@ -98,6 +98,11 @@ impl Waiting {
 }
 
 impl Outbox {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.backlog.is_empty()
+    }
+
     /// Whether the client lags: its requests are to wait.
     pub fn is_congested(&self) -> bool {
         !self.backlog.is_empty()
@@ -228,9 +233,10 @@ impl Outbox {
     ) -> bool {
         let (mut message, waits) = (Vec::new(), !self.backlog.is_empty());
         let out = if waits { &mut message } else { &mut self.ready };
-        if !encode(out, kind, request_id, transaction_id, &[payload]) {
+        if !begin(out, kind, request_id, transaction_id, payload.len()) {
             return false;
         }
+        out.extend_from_slice(payload);
         if waits {
             self.waiting_replies += 1;
             self.wait(message, None);

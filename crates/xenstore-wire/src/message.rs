@@ -176,7 +176,24 @@ pub fn encode(
     transaction_id: u32,
     parts: &[&[u8]],
 ) -> bool {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let length = parts.iter().map(|part| part.len()).sum();
+    let begun = begin(out, kind, request_id, transaction_id, length);
+    for part in parts.iter().filter(|_| begun) {
+        out.extend_from_slice(part);
+    }
+    begun
+}
+
+/// Appends the header of a message whose payload, of so many bytes, the caller is about to append;
+/// `false`, with `out` unchanged, if it would exceed [`PAYLOAD_MAX`].
+#[must_use]
+pub fn begin(
+    out: &mut Vec<u8>,
+    kind: MessageType,
+    request_id: u32,
+    transaction_id: u32,
+    length: usize,
+) -> bool {
     if length > PAYLOAD_MAX {
         return false;
     }
@@ -189,9 +206,6 @@ pub fn encode(
     };
     out.reserve(Header::SIZE + length);
     out.extend_from_slice(&header.encode());
-    for part in parts {
-        out.extend_from_slice(part);
-    }
     true
 }
 

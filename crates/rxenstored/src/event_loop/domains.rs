@@ -71,7 +71,7 @@ impl EventLoop {
         for domid in guests.drain(..) {
             if let Some(id) = self.engine.ring(domid) {
                 self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
-                self.write(id);
+                self.write(id, true);
             }
         }
         // To look adds none. Its memory is for those that fire next.
