@@ -6,12 +6,16 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Turn};
+use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Standing, Turn};
+use xenstore_host::ring::LANE_SIZE;
 use xenstore_host::{ConnectError, DomainState, Hypervisor, NoHypervisor};
 use xenstore_wire::{Decoder, Domid, Features, MessageType};
 
 use crate::message::{Message, Request};
 use crate::target::{Client, DomainChange, Heard, Target};
+
+/// Bytes that are read of a socket at a time.
+const SOCKET_READ: usize = 16 * 1024;
 
 /// An engine and the world around it.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ impl World {
 #[derive(Debug)]
 struct Line {
     id: ConnectionId,
+    /// What it sent and the engine did not read yet.
+    unread: Vec<u8>,
     received: Decoder,
     broken: bool,
 }
@@ -107,7 +113,8 @@ impl EngineTarget {
     }
 
     fn add(&mut self, id: ConnectionId) -> Client {
-        self.clients.push(Some(Line { id, received: Decoder::new(), broken: false }));
+        let line = Line { id, unread: Vec::new(), received: Decoder::new(), broken: false };
+        self.clients.push(Some(line));
         Client(self.clients.len() - 1)
     }
 
@@ -115,12 +122,13 @@ impl EngineTarget {
     fn run(&mut self, client: Client) -> io::Result<()> {
         let id = self.line(client)?.id;
         loop {
+            let bytes = self.read(client)?;
             let mut outside = Outside {
                 hypervisor: self.world.hypervisor(),
                 daemon: &mut self.daemon,
                 now: self.now,
             };
-            let turn = self.engine.turn(id, &[], &mut outside);
+            let turn = self.engine.turn(id, &bytes, &mut outside);
             // As the daemon does after a turn: everybody with output is offered it. Who
             // is not read here does not take it.
             while self.engine.next_outgoing().is_some() {}
@@ -136,11 +144,25 @@ impl EngineTarget {
                     self.now = self.engine.deadline().unwrap_or(self.now).max(self.now);
                     self.engine.pass_time(self.now, &mut self.daemon);
                 }
-                // A reply that was taken may have made room for another turn.
-                Turn::Idle if !moved => return Ok(()),
+                // There may be more to read, and a reply that was taken may have made room for
+                // another turn.
+                Turn::Idle if !moved && bytes.is_empty() => return Ok(()),
                 Turn::Idle | Turn::More => {}
             }
         }
+    }
+
+    /// As much of what a client sent as the daemon reads for a turn.
+    fn read(&mut self, client: Client) -> io::Result<Vec<u8>> {
+        let id = self.line(client)?.id;
+        let standing = self.engine.standing(id);
+        let most = match standing {
+            Standing { wants_input: false, .. } => 0,
+            Standing { ring: Some(_), .. } => LANE_SIZE,
+            Standing { ring: None, .. } => SOCKET_READ,
+        };
+        let unread = &mut self.line(client)?.unread;
+        Ok(unread.drain(..most.min(unread.len())).collect())
     }
 
     /// Moves what the engine has for a client over to it. Whether there was anything.
@@ -184,8 +206,7 @@ impl Target for EngineTarget {
     }
 
     fn send(&mut self, client: Client, bytes: &[u8]) -> io::Result<()> {
-        let id = self.line(client)?.id;
-        self.engine.receive(id, bytes);
+        self.line(client)?.unread.extend_from_slice(bytes);
         self.run(client)
     }
 

@@ -32,10 +32,9 @@ impl Client {
     fn ask_in(&mut self, transaction: u32, kind: MessageType, payload: &[u8]) {
         self.bytes.clear();
         assert!(message::encode(&mut self.bytes, kind, 0, transaction, &[payload]));
-        self.engine.receive(self.id, &self.bytes);
         let mut outside =
             Outside { hypervisor: &mut NoHypervisor, daemon: &mut Silent, now: Duration::ZERO };
-        self.engine.turn(self.id, &[], &mut outside);
+        self.engine.turn(self.id, &self.bytes, &mut outside);
         while let Some(id) = self.engine.next_outgoing() {
             while !self.engine.output(id).is_empty() {
                 let length = self.engine.output(id).len();

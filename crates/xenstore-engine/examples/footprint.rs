@@ -150,6 +150,12 @@ const WAYS: &[(&str, Step)] = &[
         host.granted(id, 0, T::Write, format!("{}/{}/{}\0", n / 100, n % 100 / 10, n))
     }),
     ("watches on short paths", |host, id, _, n| host.granted_watch(id, format!("w{n}\0t\0"))),
+    ("two watches with two tokens at one place", |host, id, domid, n| {
+        host.granted_watch(id, format!("/a{domid}-{}\0{}\0", n / 2, n % 2 + 1))
+    }),
+    ("watches with many tokens at one place", |host, id, _, n| {
+        host.granted_watch(id, format!("/\0{n}\0"))
+    }),
     ("watches on deep paths", |host, id, _, n| {
         host.granted_watch(id, format!("{n}/{}w\0t\0", "w/".repeat(1000)))
     }),

@@ -21,6 +21,8 @@ pub enum Act {
     Send(usize, u32, Request),
     /// Whoever is first in line has a turn.
     Turn,
+    /// It has one when so many bytes at most of what it sent have arrived.
+    TurnWith(usize),
     /// So much time passes, or less if something is to happen before.
     Pass(Duration),
     /// The hypervisor makes a domain, or another one with a number that is in use.

@@ -69,7 +69,7 @@ impl Generator {
             0..25 => self.domain(world),
             25..30 => self.socket(world),
             30..40 => self.pass(),
-            _ if world.allows(&Act::Turn) && self.random.chance(60) => Act::Turn,
+            _ if world.allows(&Act::Turn) && self.random.chance(60) => turn(&mut self.random),
             _ => self.ask(world),
         })
     }
@@ -123,8 +123,55 @@ impl Generator {
             // Everybody waits for somebody.
             return self.pass();
         };
-        let open = world.clients[client].standing.open();
-        let owed = world.clients[client].standing.is_owed();
+        let standing = &world.clients[client].standing;
+        let mut open = standing.open();
+        let (transaction, request) = self.anything(client, &open, standing.is_owed());
+        let first = Act::Send(client, transaction, request.clone());
+        if !can_be_sent_ahead(world, client, &request)
+            || !world.allows(&first)
+            || !self.random.chance(15)
+        {
+            return Act::Ask(client, transaction, request);
+        }
+        // It knows which number its next transaction gets.
+        let (mut next, mut last) = (standing.next(), request);
+        let doubtful = standing.is_owed() || standing.is_protected();
+        let mut ends = 0;
+        for _ in 0..self.count_ahead(doubtful) {
+            match last {
+                Request::Start => {
+                    open.push(next);
+                    next += 1;
+                }
+                // When a protected transaction began can be in doubt, and with it whether it
+                // changed anything: the store is looked at before more happens.
+                Request::End(_) if doubtful || ends > 0 => break,
+                Request::End(_) => ends += 1,
+                _ => {}
+            }
+            let (transaction, request) = self.anything(client, &open, standing.is_owed());
+            if can_be_sent_ahead(world, client, &request)
+                && !matches!(request, Request::Introduce(..))
+            {
+                self.planned.push_back(Act::Send(client, transaction, request.clone()));
+                last = request;
+            }
+        }
+        first
+    }
+
+    /// How many more requests a client sends before it is answered: now and then more than are
+    /// answered in a turn. Few, if each doubles the cases that are to be told apart.
+    fn count_ahead(&mut self, doubtful: bool) -> usize {
+        match self.random.below(100) {
+            0..30 => 0,
+            30..33 if !doubtful => self.random.below(39),
+            _ => self.random.below(4),
+        }
+    }
+
+    /// Something that a client with these transactions can ask for, and in which of them.
+    fn anything(&mut self, client: usize, open: &[u32], owed: bool) -> (u32, Request) {
         let request = if owed && self.random.chance(30) {
             Request::Start
         } else {
@@ -132,16 +179,10 @@ impl Generator {
         };
         let transaction = match request {
             Request::Start if self.random.chance(95) => 0,
-            _ => self.transaction(client, &open),
+            _ => self.transaction(client, open),
         };
         self.last = (client, transaction);
-        // A guest can be found to be dead while it is answered. What it sent ahead would
-        // be carried out, or not, and nobody told.
-        let plain = matches!(request, Request::Node(..) | Request::Start | Request::End(_));
-        if plain && world.clients[client].socket && self.random.chance(10) {
-            return Act::Send(client, transaction, request);
-        }
-        Act::Ask(client, transaction, request)
+        (transaction, request)
     }
 
     /// Often the same one for a while, so that some transactions are left alone. `None` if
@@ -346,6 +387,18 @@ impl Generator {
     fn any_domid(&mut self) -> u16 {
         if self.random.chance(10) { self.random.pick(&[32752, ANY]) } else { self.domid() }
     }
+}
+
+/// A turn of whoever is first in line, now and then when not all it sent has arrived.
+pub fn turn(random: &mut Random) -> Act {
+    if random.chance(15) { Act::TurnWith(random.below(60)) } else { Act::Turn }
+}
+
+/// Whether a request can be sent before others are answered. A guest can be found to be dead while
+/// permissions are set, and nobody is told whether what it sent behind was carried out.
+fn can_be_sent_ahead(world: &World, client: usize, request: &Request) -> bool {
+    world.clients[client].is_privileged()
+        || !matches!(request, Request::Node(_, Action::SetPerms(_)))
 }
 
 #[derive(Clone, Copy)]

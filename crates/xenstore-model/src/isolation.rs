@@ -179,6 +179,9 @@ impl Isolation {
                 }
             }
             (Request::Node(path, action), told) => self.node(asked, path, action, told, world)?,
+            (Request::ResetWatches, Some(Ok(_))) => {
+                self.open.retain(|&(other, _), _| other != client);
+            }
             (
                 Request::Start
                 | Request::End(_)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::acl::Permission;
 use crate::act::Act;
+use crate::generate::turn;
 use crate::holds;
 use crate::isolation::{Ends, Isolation, reply};
 use crate::operation::{Action, Answer};
@@ -140,7 +141,8 @@ impl Simulation {
             return self.act(&Act::Disconnect(client));
         }
         if self.world.allows(&Act::Turn) && self.random.chance(40) {
-            return self.act(&Act::Turn);
+            let turn = turn(&mut self.random);
+            return self.act(&turn);
         }
         let soon = Act::Pass(Duration::from_micros(self.random.between(1, 2000).into()));
         if self.world.allows(&soon) && self.random.chance(3) {

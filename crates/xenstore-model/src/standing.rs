@@ -13,6 +13,8 @@ pub type Place = (String, Action);
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
     open: BTreeMap<u32, Open>,
+    /// The one that began last.
+    last: u32,
     /// How many of its next transactions are to be protected.
     owed: u32,
     /// Where those were that are, or were beside them.
@@ -33,6 +35,11 @@ impl Standing {
     /// Its open transactions.
     pub fn open(&self) -> Vec<u32> {
         self.open.keys().copied().collect()
+    }
+
+    /// The number that the next one gets.
+    pub fn next(&self) -> u32 {
+        self.last + 1
     }
 
     /// Whether a transaction is open.
@@ -71,6 +78,7 @@ impl Standing {
             self.owed -= 1;
             self.places.append(&mut self.lost);
         }
+        self.last = transaction;
         self.open.insert(transaction, Open { since: now, protected, asked: Vec::new() });
     }
 

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use xenstore_engine::{ConnectionId, Daemon, Engine, Outside, Settings, Silent, Turn};
+use xenstore_host::ring::LANE_SIZE;
 use xenstore_wire::{Decoder, Domid, Header, MessageType, message};
 
 use crate::accounts::known_lines;
-use crate::act::{Act, Machine};
+use crate::act::{Act, BAD_PORT, Machine};
 use crate::model::{Message, Model, Output};
 use crate::path::canonical;
 use crate::request::{Asked, Request};
@@ -21,8 +22,11 @@ macro_rules! outside {
     };
 }
 
-/// Requests that a client sends ahead.
-const MOST_PENDING: usize = 4;
+/// Requests that a client sends ahead: more than are answered in a turn.
+const MOST_PENDING: usize = 40;
+
+/// Bytes that are read of a client at a time, as by the daemon.
+const SOCKET_READ: usize = 16 * 1024;
 
 /// A client of the engine. Clients are numbered in the order they connect.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub struct Client {
     pub alive: bool,
     /// What it asked and was not answered yet, with the transaction, in order.
     pub pending: VecDeque<(u32, Request)>,
+    /// What it sent and the engine did not read yet.
+    unread: Vec<u8>,
     /// Since when the first of these is held.
     held_since: Duration,
     /// What it has open and is owed.
@@ -113,14 +119,18 @@ impl World {
     pub fn allows(&self, act: &Act) -> bool {
         let connected = |client: usize| self.clients.get(client).filter(|client| client.alive);
         match act {
-            // Rings come one at a time.
-            Act::Send(_, _, Request::Introduce(..)) => false,
+            Act::Send(client, _, Request::Introduce(domid, port)) => {
+                // Rings come one at a time. The ring of domain 0 can be that of the client itself,
+                // which then is not told any more what it asked before, and without a port nothing.
+                let is_told = *domid == 0 && *port != BAD_PORT;
+                is_told && connected(*client).is_some_and(Client::is_free)
+            }
             Act::Ask(client, ..) => connected(*client).is_some_and(Client::is_free),
             Act::Send(client, ..) => {
                 connected(*client).is_some_and(|client| client.pending.len() < MOST_PENDING)
             }
             Act::Disconnect(client) => connected(*client).is_some_and(|client| client.socket),
-            Act::Turn => !self.line.is_empty(),
+            Act::Turn | Act::TurnWith(_) => !self.line.is_empty(),
             // Turns take no time.
             Act::Pass(_) => self.line.is_empty(),
             _ => true,
@@ -146,6 +156,7 @@ impl World {
         self.put_off = None;
         self.generation = None;
         let mut served = None;
+        let mut turn = Turn::Idle;
         match act {
             Act::Connect => {
                 let id = self.engine.connect_socket(&mut Silent);
@@ -158,12 +169,16 @@ impl World {
             Act::Ask(client, transaction, request) => {
                 self.send(*client, *transaction, request);
                 served = Some(*client);
+                while self.has_input(*client) {
+                    turn = self.turn(*client, usize::MAX);
+                }
             }
             Act::Send(client, transaction, request) => {
                 self.send(*client, *transaction, request);
                 self.line_up(*client);
             }
-            Act::Turn => served = self.line.pop_front(),
+            Act::Turn => (served, turn) = self.next_turn(usize::MAX),
+            Act::TurnWith(bytes) => (served, turn) = self.next_turn(*bytes),
             Act::Pass(time) => self.pass_time(*time),
             Act::News(domid) => {
                 let Self { engine, machine, now, .. } = self;
@@ -171,7 +186,9 @@ impl World {
             }
             Act::Create(_) | Act::ShutDown(_) | Act::Die(_) | Act::Vanish(_) => {}
         }
-        let turn = served.map_or(Turn::Idle, |client| self.turn(client));
+        // Who has to take replies first is not put off by anybody.
+        let lags = |client: usize| self.engine.standing(self.clients[client].id).lags;
+        let may_be_held = turn == Turn::Idle && !served.is_some_and(lags);
         while let Some(id) = self.engine.next_ready() {
             let is_it = |client: &Client| client.alive && client.id == id;
             if let Some(woken) = self.clients.iter().position(is_it) {
@@ -182,14 +199,27 @@ impl World {
         self.line.retain(|&client| self.clients[client].alive);
         let output = self.collect();
         if let Some(client) = served {
-            self.note_replies(client, output.get(&client), turn);
+            self.note_replies(client, output.get(&client), may_be_held);
+            self.line_up(client);
         }
         output
     }
 
-    fn turn(&mut self, client: usize) -> Turn {
-        let id = self.clients[client].id;
-        let turn = self.engine.turn(id, &[], &mut outside!(&mut self.machine, self.now));
+    /// The turn of whoever is first in line.
+    fn next_turn(&mut self, most: usize) -> (Option<usize>, Turn) {
+        let first = self.line.pop_front();
+        (first, first.map_or(Turn::Idle, |client| self.turn(client, most)))
+    }
+
+    /// A client's turn, in which at most so many bytes of it are read.
+    fn turn(&mut self, client: usize, most: usize) -> Turn {
+        let reads = self.has_input(client);
+        let Self { engine, machine, clients, now, .. } = self;
+        let Client { id, socket, unread, .. } = &mut clients[client];
+        let most = most.max(1).min(if *socket { SOCKET_READ } else { LANE_SIZE });
+        let count = if reads { most.min(unread.len()) } else { 0 };
+        let bytes: Vec<u8> = unread.drain(..count).collect();
+        let turn = engine.turn(*id, &bytes, &mut outside!(machine, *now));
         assert_ne!(turn, Turn::Broken, "clients keep the protocol");
         if turn == Turn::More {
             self.line_up(client);
@@ -197,9 +227,17 @@ impl World {
         turn
     }
 
+    /// Whether a client sent something that is to be read now.
+    fn has_input(&self, client: usize) -> bool {
+        let Client { id, unread, .. } = &self.clients[client];
+        !unread.is_empty() && self.engine.standing(*id).wants_input
+    }
+
     fn line_up(&mut self, client: usize) {
         // Who is held is woken when it may go on.
-        if self.engine.standing(self.clients[client].id).is_ready && !self.line.contains(&client) {
+        let Client { id, alive, .. } = self.clients[client];
+        let has_work = self.engine.standing(id).is_ready || self.has_input(client);
+        if alive && has_work && !self.line.contains(&client) {
             self.line.push_back(client);
         }
     }
@@ -243,6 +281,7 @@ impl World {
             socket,
             alive: true,
             pending: VecDeque::new(),
+            unread: Vec::new(),
             held_since: Duration::ZERO,
             standing: Standing::default(),
         });
@@ -250,12 +289,10 @@ impl World {
 
     fn send(&mut self, client: usize, transaction: u32, request: &Request) {
         let payload = request.payload();
-        let mut bytes = Vec::new();
         let (kind, payload) = (request.kind(), &[payload.as_bytes()]);
-        let fits = message::encode(&mut bytes, kind, REQUEST_ID, transaction, payload);
-        assert!(fits, "a request no client can send");
         let client = &mut self.clients[client];
-        self.engine.receive(client.id, &bytes);
+        let fits = message::encode(&mut client.unread, kind, REQUEST_ID, transaction, payload);
+        assert!(fits, "a request no client can send");
         client.pending.push_back((transaction, request.clone()));
     }
 
@@ -267,8 +304,12 @@ impl World {
             let ring = engine.ring(Domid::new(client.domid));
             client.alive = ring == Some(client.id) && !engine.is_cut_off(client.id);
         }
-        if let Act::Ask(_, _, Request::Introduce(domid, _)) = *act
-            && let Some(id) = self.engine.ring(Domid::new(domid))
+        // In the midst of other requests only domain 0 is introduced.
+        let domid = match *act {
+            Act::Ask(_, _, Request::Introduce(domid, _)) => domid,
+            _ => 0,
+        };
+        if let Some(id) = self.engine.ring(Domid::new(domid))
             && self.clients.iter().all(|client| client.id != id)
         {
             self.add_client(id, domid, false);
@@ -279,8 +320,14 @@ impl World {
         let mut output = Output::new();
         while let Some(id) = self.engine.next_outgoing() {
             let client = self.clients.iter().position(|client| client.alive && client.id == id);
-            let bytes = self.engine.output(id).to_vec();
-            self.engine.sent(id, bytes.len());
+            let mut bytes = Vec::new();
+            // What waited for room comes after what took it.
+            while self.engine.standing(id).has_output {
+                let output = self.engine.output(id);
+                let count = output.len();
+                bytes.extend_from_slice(output);
+                self.engine.sent(id, count);
+            }
             if let (Some(client), false) = (client, bytes.is_empty()) {
                 output.insert(client, self.decode(&bytes));
             }
@@ -322,7 +369,7 @@ impl World {
     }
 
     /// Takes note of what a client was told in its turn, and of what it was not.
-    fn note_replies(&mut self, client: usize, sent: Option<&Vec<Message>>, turn: Turn) {
+    fn note_replies(&mut self, client: usize, sent: Option<&Vec<Message>>, may_be_held: bool) {
         for message in sent.into_iter().flatten() {
             if let Message::Reply { kind, payload, .. } = message {
                 let pending = self.clients[client].pending.pop_front();
@@ -331,7 +378,7 @@ impl World {
                 self.note_reply(client, transaction, request, refused, payload);
             }
         }
-        let Client { alive, pending, standing, held_since, .. } = &mut self.clients[client];
+        let Client { id, alive, pending, standing, held_since, .. } = &mut self.clients[client];
         let asked = |(transaction, request): (u32, Request)| {
             let protected = standing.protects(transaction);
             Asked { client, transaction, request, protected }
@@ -339,7 +386,7 @@ impl World {
         if !*alive {
             // It was found to be dead on the way, and what it was told went with it.
             self.answered.extend(pending.drain(..).map(asked));
-        } else if turn == Turn::Idle {
+        } else if may_be_held && !self.engine.standing(*id).wants_input {
             *held_since = self.now;
             self.put_off = pending.front().cloned().map(asked);
         }
@@ -350,6 +397,7 @@ impl World {
         let ring = self.engine.ring(Domid::new(domid));
         if let Some(client) = self.clients.iter_mut().find(|client| Some(client.id) == ring) {
             client.pending.clear();
+            client.unread.clear();
             client.standing = Standing::default();
         }
     }

@@ -111,6 +111,34 @@ fn what_a_guest_may_own_counts_at_its_commit() {
     }
 }
 
+/// Nor by here: a client on a ring has that ring connected anew, and what it sent behind that is
+/// forgotten, whether it arrived in the same turn or not.
+#[test]
+fn what_comes_behind_a_renewal_is_forgotten() {
+    let (steward, ring) = (STEWARD, STEWARD + 1);
+    let introduction = Request::Introduce(0, 1);
+    let write = |value: &str| {
+        let action = Action::Write(value.to_owned());
+        Act::Send(ring, 0, Request::Node("/a".to_owned(), action))
+    };
+    for turn in [Act::Turn, Act::TurnWith(30)] {
+        let acts = [
+            Act::Connect,
+            Act::Ask(steward, 0, introduction.clone()),
+            Act::Send(ring, 0, introduction.clone()),
+            write("1"),
+            write("2"),
+            turn,
+        ];
+        let mut pair = Pair::new(false);
+        for act in &acts {
+            pair.judge(act).unwrap();
+        }
+        let read = Act::Ask(ring, 0, Request::Node("/a".to_owned(), Action::Read));
+        assert_eq!(pair.step(&read).unwrap()[&ring], [refused(0, "ENOENT")]);
+    }
+}
+
 fn refused(transaction: u32, errno: &str) -> Message {
     Message::Reply { kind: MessageType::Error, transaction, payload: format!("{errno}\0") }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -137,12 +138,12 @@ struct EngineLink {
 impl Link for EngineLink {
     fn send(&mut self, bytes: &[u8]) {
         let World { engine, now } = &mut *self.world.borrow_mut();
-        engine.receive(self.id, bytes);
+        let mut unread = bytes;
         loop {
             let (mut hypervisor, mut daemon) = (NoHypervisor, Silent);
             let mut outside =
                 Outside { hypervisor: &mut hypervisor, daemon: &mut daemon, now: *now };
-            match engine.turn(self.id, &[], &mut outside) {
+            match engine.turn(self.id, mem::take(&mut unread), &mut outside) {
                 Turn::More => {}
                 Turn::Broken => {
                     self.open = false;

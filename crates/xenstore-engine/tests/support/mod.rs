@@ -183,8 +183,7 @@ impl Host {
 
     /// Sends a request that is held back: there is no reply yet.
     pub fn ask_in_vain(&mut self, id: ConnectionId, t: u32, kind: T, payload: &str) {
-        self.send(id, kind, t, payload.as_bytes());
-        self.turn(id);
+        self.turn_with(id, &encoded(kind, t, payload.as_bytes()));
         assert!(self.engine.standing(id).is_held, "{kind:?} {payload:?} is not held back");
         assert_eq!(self.reply(id), None);
     }
@@ -203,9 +202,7 @@ impl Host {
 
     /// Feeds a request without giving a turn.
     pub fn send(&mut self, id: ConnectionId, kind: T, transaction: u32, payload: &[u8]) {
-        let mut bytes = Vec::new();
-        assert!(message::encode(&mut bytes, kind, 7, transaction, &[payload]));
-        self.engine.receive(id, &bytes);
+        self.engine.receive(id, &encoded(kind, transaction, payload));
     }
 
     /// Takes what the engine has for a client.
@@ -239,8 +236,7 @@ impl Host {
         kind: T,
         payload: impl AsRef<[u8]>,
     ) -> String {
-        self.send(id, kind, t, payload.as_ref());
-        self.turn(id);
+        self.turn_with(id, &encoded(kind, t, payload.as_ref()));
         self.reply(id).expect("a reply")
     }
 
@@ -343,4 +339,11 @@ impl Host {
         assert_eq!(self.ask(tool, T::Control, "check\0"), "OK");
         self.engine.disconnect(tool, &mut self.log);
     }
+}
+
+/// A request as it is sent.
+fn encoded(kind: T, transaction: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    assert!(message::encode(&mut bytes, kind, 7, transaction, &[payload]));
+    bytes
 }
