@@ -355,6 +355,7 @@ impl EventLoop {
         self.line_up(id, self.engine.standing(id));
     }
 
+    #[inline]
     fn line_up(&mut self, id: ConnectionId, standing: Standing) {
         let has_requests = |domid| standing.wants_input && self.guests.has_requests(domid);
         if standing.is_ready || standing.ring.is_some_and(has_requests) {
@@ -364,6 +365,7 @@ impl EventLoop {
 
     /// After something was read or written: a turn if there are requests, and epoll waits for
     /// what the client can do next.
+    #[inline]
     fn go_on(&mut self, id: ConnectionId) {
         let standing = self.engine.standing(id);
         self.line_up(id, standing);

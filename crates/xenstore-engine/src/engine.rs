@@ -214,13 +214,13 @@ impl Engine {
             *place = Some(connection);
         }
         let id = ConnectionId { slot, serial: self.last_serial };
-        self.observe(id, 0, daemon, &Incident::Connected);
+        self.observe(id, 0, daemon, || Incident::Connected);
         id
     }
 
     /// A client is gone: so are its watches, its transactions and what waited for it.
     pub fn disconnect(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
-        self.observe(id, 0, daemon, &Incident::Disconnected);
+        self.observe(id, 0, daemon, || Incident::Disconnected);
         self.reset(id);
         if let Some(connection) = self.connection_mut(id) {
             connection.renew();
@@ -494,19 +494,22 @@ impl Engine {
         (&mut self.store, context)
     }
 
-    pub(crate) fn observe(
+    /// Tells the daemon what happened, if it wants to know.
+    pub(crate) fn observe<'i>(
         &self,
         id: ConnectionId,
         transaction: u32,
         daemon: &mut dyn Daemon,
-        incident: &Incident<'_>,
+        incident: impl FnOnce() -> Incident<'i>,
     ) {
         if daemon.observes()
             && let Some(connection) = self.connection(id)
         {
             let Caller { domid, .. } = connection.caller;
-            daemon
-                .observe(&Origin { transport: connection.transport, domid, transaction }, incident);
+            daemon.observe(
+                &Origin { transport: connection.transport, domid, transaction },
+                &incident(),
+            );
         }
     }
 }

@@ -194,8 +194,8 @@ impl Engine {
         if !put_out(connection, to, &mut self.spares, &mut self.outgoing, put) {
             return;
         }
-        let incident = Incident::Event { path: event.path, token: event.token };
-        self.observe(to, 0, daemon, &incident);
+        let Event { path, token, .. } = event;
+        self.observe(to, 0, daemon, || Incident::Event { path, token });
         self.charge_buffers(to);
     }
 }

@@ -81,19 +81,19 @@ impl Engine {
     /// and what waited for it is forgotten. What it owes to others for transactions of its
     /// own that they waited for is not.
     pub fn renew(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
-        self.observe(id, 0, daemon, &Incident::Disconnected);
+        self.observe(id, 0, daemon, || Incident::Disconnected);
         self.reset(id);
         if let Some(connection) = self.connection_mut(id) {
             connection.renew();
         }
         self.charge_buffers(id);
-        self.observe(id, 0, daemon, &Incident::Connected);
+        self.observe(id, 0, daemon, || Incident::Connected);
     }
 
     /// Ends the service of a ring whose guest broke the rules. Its domain stays known, and
     /// nobody is told that it went, because it did not (XSA-325).
     pub fn cut_off(&mut self, id: ConnectionId, daemon: &mut dyn Daemon) {
-        self.observe(id, 0, daemon, &Incident::Disconnected);
+        self.observe(id, 0, daemon, || Incident::Disconnected);
         self.reset(id);
         if let Some(connection) = self.connection_mut(id) {
             connection.renew();

@@ -231,19 +231,25 @@ impl Outbox {
         transaction_id: u32,
         payload: &[u8],
     ) -> bool {
-        let (mut message, waits) = (Vec::new(), !self.backlog.is_empty());
-        let out = if waits { &mut message } else { &mut self.ready };
-        if !begin(out, kind, request_id, transaction_id, payload.len()) {
-            return false;
+        let encode = |out: &mut Vec<u8>| {
+            let begun = begin(out, kind, request_id, transaction_id, payload.len());
+            if begun {
+                out.extend_from_slice(payload);
+            }
+            begun
+        };
+        if self.backlog.is_empty() {
+            let done = encode(&mut self.ready);
+            self.replies += usize::from(done);
+            return done;
         }
-        out.extend_from_slice(payload);
-        if waits {
+        let mut message = Vec::new();
+        let done = encode(&mut message);
+        if done {
             self.waiting_replies += 1;
             self.wait(message, None);
-        } else {
-            self.replies += 1;
         }
-        true
+        done
     }
 
     /// Queues an event; `false` if one that waits already stands for it.

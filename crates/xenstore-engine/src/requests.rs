@@ -87,10 +87,10 @@ impl Engine {
         outside: &mut Outside<'_>,
     ) {
         let kind = MessageType::from_number(header.kind).filter(|kind| kind.is_request());
-        let request = Incident::Request { kind, payload };
+        let request = || Incident::Request { kind, payload };
         // The start of a transaction is told with the number it gets.
         if kind != Some(MessageType::TransactionStart) && known.is_none() {
-            self.observe(id, header.transaction_id, outside.daemon, &request);
+            self.observe(id, header.transaction_id, outside.daemon, request);
         }
         let outcome = match kind {
             Some(kind) => self.decide(id, kind, &header, payload, known, outside),
@@ -113,7 +113,7 @@ impl Engine {
                 Ok(Then::Begun(number)) => *number,
                 _ => header.transaction_id,
             };
-            self.observe(id, number, outside.daemon, &request);
+            self.observe(id, number, outside.daemon, request);
         }
         match granted {
             Ok(Then::Nothing | Then::Begun(_)) => {}
@@ -158,8 +158,8 @@ impl Engine {
             outside.daemon.limit_refused(over.domid, over.what, over.wanted, over.limit);
         }
         let errno = refusal.errno();
-        let incident = Incident::Refused { kind, errno };
-        self.observe(id, header.transaction_id, outside.daemon, &incident);
+        let incident = || Incident::Refused { kind, errno };
+        self.observe(id, header.transaction_id, outside.daemon, incident);
         // An error's name is shorter than any limit.
         let _ = self.reply(id, MessageType::Error, header, &Reply::text(errno.name()));
     }
@@ -177,12 +177,14 @@ impl Engine {
             return Err(Errno::Io.into());
         };
         let caller = connection.caller;
-        if kind.is_privileged() && !caller.privileged {
+        if !caller.privileged && kind.is_privileged() {
             return Err(Errno::Acces.into());
         }
         let transaction = header.transaction_id;
-        let watching = matches!(kind, MessageType::Watch | MessageType::Unwatch);
-        if transaction != 0 && !watching && !connection.transactions.contains_key(&transaction) {
+        if transaction != 0
+            && !matches!(kind, MessageType::Watch | MessageType::Unwatch)
+            && !connection.transactions.contains_key(&transaction)
+        {
             return Err(Errno::NoEnt.into());
         }
         let sender = Sender { home: caller.domid, features: caller.features };

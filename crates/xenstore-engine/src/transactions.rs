@@ -112,7 +112,7 @@ impl Engine {
         outside: &mut Outside<'_>,
     ) -> Outcome<'static> {
         if self.fails_for_a_test() {
-            self.observe(id, number, outside.daemon, &Incident::Conflict);
+            self.observe(id, number, outside.daemon, || Incident::Conflict);
             return Err(Errno::Again.into());
         }
         self.effort += open.effort();
@@ -124,7 +124,7 @@ impl Engine {
                 self.versions.note(|| places.map(replaced_by_path).sum());
                 self.book();
                 let incident = Incident::Committed { merged: committed.way != Way::Install };
-                self.observe(id, number, outside.daemon, &incident);
+                self.observe(id, number, outside.daemon, || incident);
                 self.tell_commit(&committed, outside.daemon);
                 self.outdated.push(committed.before);
                 self.outdated.extend(committed.copies);
@@ -137,7 +137,7 @@ impl Engine {
             Err(Failure::Lost(lost)) => {
                 let rank = Rank::of(&caller);
                 self.claims(id, |protection, claim| protection.lost(rank, claim, &lost));
-                self.observe(id, number, outside.daemon, &Incident::Conflict);
+                self.observe(id, number, outside.daemon, || Incident::Conflict);
                 Err(Errno::Again.into())
             }
         }

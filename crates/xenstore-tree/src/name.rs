@@ -92,12 +92,16 @@ impl<'p> Iterator for Names<'p> {
     #[inline]
     fn next(&mut self) -> Option<Name<'p>> {
         let rest = self.path.get(self.at..)?;
-        let chunk = rest.first_chunk().map(|first| u64::from_le_bytes(*first));
-        let (length, head) = match chunk.and_then(|word| Some((word, slash_in(word)?))) {
-            Some((word, length)) => (length, beginning(word, length)),
-            None if rest.is_empty() => return None,
-            None => long_or_last(rest, self.path),
-        };
+        if let Some(first) = rest.first_chunk() {
+            let word = u64::from_le_bytes(*first);
+            if let Some(length) = slash_in(word) {
+                self.at += length + 1;
+                return Some(Name { bytes: first.get(..length)?, head: beginning(word, length) });
+            }
+        } else if rest.is_empty() {
+            return None;
+        }
+        let (length, head) = long_or_last(rest, self.path);
         self.at += length + 1;
         Some(Name { bytes: rest.get(..length)?, head })
     }

@@ -385,8 +385,8 @@ fn well_formed(spelling: &[u8]) -> Result<&[u8], PathError> {
     Ok(spelling)
 }
 
-/// Whether any byte cannot be in a path before the one behind it, `N` looked at together, and
-/// of the last `N` some perhaps twice; `None` if there are fewer.
+/// Whether any byte cannot be in a path before the one behind it, `N` looked at together and
+/// the last `N` perhaps twice; `None` if there are fewer.
 ///
 /// Seven tenths of the instructions of a loop over all of them, of which what is left over is
 /// done byte by byte.
@@ -399,9 +399,8 @@ fn any_wrong<const N: usize>(bytes: &[u8], behind: &[u8]) -> Option<bool> {
         })
     };
     let last = (bytes.last_chunk()?, behind.last_chunk()?);
-    let (chunks, left) = bytes.as_chunks();
-    let mut chunks = chunks.iter().zip(behind.as_chunks().0);
-    Some(chunks.any(among) || (!left.is_empty() && among(last)))
+    let mut chunks = bytes.as_chunks().0.iter().zip(behind.as_chunks().0);
+    Some(chunks.any(among) || among(last))
 }
 
 /// `A-Z a-z 0-9 - / _ @`: the slash is right before the digits, `@` before the letters.
