@@ -239,8 +239,7 @@ impl EventLoop {
         }
         let nothing = self.line.is_empty() && self.look_at.is_empty() && self.changed.is_empty();
         let most = if nothing {
-            let times = [pause, deadline, self.thrift.pause()];
-            times.into_iter().flatten().min()
+            sooner(sooner(pause, deadline), self.thrift.pause())
         } else {
             Some(Duration::ZERO)
         };
@@ -352,11 +351,7 @@ impl EventLoop {
 
     /// Puts a connection in line for a turn if it has requests.
     fn wants_turn(&mut self, id: ConnectionId) {
-        self.line_up(id, self.engine.standing(id));
-    }
-
-    #[inline]
-    fn line_up(&mut self, id: ConnectionId, standing: Standing) {
+        let standing = self.engine.standing(id);
         let has_requests = |domid| standing.wants_input && self.guests.has_requests(domid);
         if standing.is_ready || standing.ring.is_some_and(has_requests) {
             self.line.join(id.slot());
@@ -368,7 +363,9 @@ impl EventLoop {
     #[inline]
     fn go_on(&mut self, id: ConnectionId) {
         let standing = self.engine.standing(id);
-        self.line_up(id, standing);
+        if standing.is_ready {
+            self.line.join(id.slot());
+        }
         let data = Token::Client(id.slot()).data();
         if let Err(error) = self.clients.adjust_interest(&self.epoll, id, standing, data) {
             self.give_up(id, &error);
@@ -481,6 +478,14 @@ impl EventLoop {
         self.engine.disconnect(id, &mut self.services);
         self.thrift.somebody_left();
         self.door.client_left(&self.epoll);
+    }
+}
+
+/// The sooner of two times that are perhaps set.
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
 

@@ -103,7 +103,8 @@ impl Places {
     /// Adds a watch.
     pub fn insert(&mut self, name: &Name, connection: ConnectionId, watch: WatchId) -> PlaceId {
         let mut at = self.top(name);
-        for name in names(name).map(|name| name.as_bytes()) {
+        for name in names(name) {
+            let name = name.as_bytes();
             at = self.below(at, name).unwrap_or_else(|| self.make(at, name));
         }
         if let Some(place) = self.all.get_mut(at) {

@@ -207,7 +207,7 @@ impl Store {
         };
         permit(&nearest.value().acl, &cx.caller, Right::Write)?;
         let acl = nearest.value().acl.inherited_by(&cx.caller);
-        let new: Vec<&[u8]> = rest.map(|name| name.as_bytes()).collect();
+        let new: Vec<&[u8]> = rest.map(xenstore_tree::Name::as_bytes).collect();
         let Some((&first, _)) = new.split_first() else {
             return Err(Errno::Exist.into());
         };
