@@ -1,11 +1,11 @@
 //! An immutable prefix tree with snapshots in constant time: the heart of a
 //! hierarchical, transactional store.
 //!
-//! A [`Tree`] maps paths, which are sequences of names, to values of any type. A name is any
-//! bytes; [`names`] has those of a path that is written with slashes.
-//! Cloning one is cloning a pointer; from then on a change to either copies the
-//! nodes on its path, and both go on sharing everything else. What nothing else
-//! shares is changed in place.
+//! A [`Tree`] maps paths, which are sequences of names, to values of any type. A name
+//! is any bytes; [`names`] has those of a path that is written with slashes. Cloning
+//! one is cloning a pointer; from then on a change to either copies the nodes on its
+//! path, and both go on sharing everything else. What nothing else shares is changed in
+//! place.
 //!
 //! Two subtrees that are the same allocation are [`same`], so "did anything
 //! change under this path since I took my snapshot?" is one comparison, however
@@ -79,8 +79,9 @@
 //! # Modules
 //!
 //! `tree` is the tree, `node` a node of it, `directory` the B-tree that holds the
-//! children of a node, `name` the names of a path, `label` a node's own, `bytes` what small names and values are
-//! held in, `walk` the ways through a tree, `diff` and `unshared` comparisons.
+//! children of a node, `name` the names of a path, `label` a node's own, `bytes` what
+//! small names and values are held in, `walk` the ways through a tree, `diff` and
+//! `unshared` comparisons.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
