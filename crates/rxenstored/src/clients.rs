@@ -48,6 +48,15 @@ pub enum Progress<'a> {
     Gone,
 }
 
+/// Whom output is offered to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offer {
+    /// Whoever it is for.
+    Anyway,
+    /// Not who took all it can before: to try is in vain until epoll says that it takes more.
+    UnlessFull,
+}
+
 /// What came of writing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Written {
@@ -150,13 +159,10 @@ impl Clients {
     /// To a client that will take nothing any more its output is as good as sent: what
     /// it asked for before it went is still done, and reading then finds the end.
     ///
-    /// Who took all it can before is not offered more until epoll says that it takes it
-    /// (`has_room`): to try is in vain.
-    ///
     /// `None` if it is nobody of these.
-    pub fn write(&self, engine: &mut Engine, id: ConnectionId, has_room: bool) -> Option<Written> {
+    pub fn write(&self, engine: &mut Engine, id: ConnectionId, offer: Offer) -> Option<Written> {
         let client = self.get(id)?;
-        if !has_room && client.interest.contains(EventFlags::OUT) {
+        if offer == Offer::UnlessFull && client.interest.contains(EventFlags::OUT) {
             return Some(Written::Open);
         }
         let mut more = true;

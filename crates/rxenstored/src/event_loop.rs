@@ -24,7 +24,7 @@ use xenstore_wire::Domid;
 
 use crate::access_log::AccessLog;
 use crate::alarm::Alarm;
-use crate::clients::{Clients, Progress, Written};
+use crate::clients::{Clients, Offer, Progress, Written};
 use crate::config::Config;
 use crate::door::Door;
 use crate::engine_time::EngineTime;
@@ -333,7 +333,7 @@ impl EventLoop {
             if over && standing.is_held {
                 return self.clients.ignore(&self.epoll, id);
             }
-            self.write(id, true);
+            self.write(id, Offer::Anyway);
         }
         if over || flags.contains(EventFlags::IN) {
             self.line.join(slot);
@@ -434,7 +434,7 @@ impl EventLoop {
             Turn::Broken => {
                 tracing::info!(connection = id.slot(), "connection broke the protocol");
                 // What was answered before still goes out, if it is taken at once.
-                let _ = self.clients.write(&mut self.engine, id, true);
+                let _ = self.clients.write(&mut self.engine, id, Offer::Anyway);
                 self.drop_client(id);
             }
         }
@@ -442,7 +442,7 @@ impl EventLoop {
 
     fn write_output(&mut self) {
         while let Some(id) = self.engine.next_outgoing() {
-            self.write(id, false);
+            self.write(id, Offer::UnlessFull);
         }
     }
 
@@ -454,8 +454,8 @@ impl EventLoop {
     }
 
     /// Writes what a client or guest takes. With that out of the way its requests may go on.
-    fn write(&mut self, id: ConnectionId, has_room: bool) {
-        match self.clients.write(&mut self.engine, id, has_room) {
+    fn write(&mut self, id: ConnectionId, offer: Offer) {
+        match self.clients.write(&mut self.engine, id, offer) {
             Some(Written::Open) => self.go_on(id),
             Some(Written::Over) => self.drop_client(id),
             None => {

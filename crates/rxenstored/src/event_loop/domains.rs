@@ -9,6 +9,7 @@ use xenstore_engine::{ConnectionId, Standing};
 use xenstore_wire::Domid;
 
 use super::{EventLoop, EventLoopError};
+use crate::clients::Offer;
 
 /// How long a round may spend on what became of domains. An ordinary death takes a hundredth
 /// of it; guests that prepared for theirs, and die all at once, do not stop the others.
@@ -71,7 +72,7 @@ impl EventLoop {
         for domid in guests.drain(..) {
             if let Some(id) = self.engine.ring(domid) {
                 self.guests.reset_if_asked(&mut self.engine, id, domid, &mut self.services);
-                self.write(id, true);
+                self.write(id, Offer::Anyway);
             }
         }
         // To look adds none. Its memory is for those that fire next.
