@@ -22,9 +22,7 @@ impl Line {
         if self.places.len() <= slot {
             self.places.resize(slot + 1, false);
         }
-        if let Some(place) = self.places.get_mut(slot)
-            && !mem::replace(place, true)
-        {
+        if self.places.get_mut(slot).is_some_and(|place| !mem::replace(place, true)) {
             self.waiting.push_back(slot);
         }
     }

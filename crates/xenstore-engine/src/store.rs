@@ -501,7 +501,6 @@ fn charge_write(node: &Node<NodeData>, value: &Value, cx: &mut Context<'_>) -> O
 
 /// The node there, if the caller has the right. Who could not have read the nearest
 /// ancestor of a missing node is not told that it is missing.
-#[inline]
 fn find<'t>(
     tree: &'t Tree<NodeData>,
     path: Names<'_>,

@@ -68,6 +68,9 @@ impl EventLoop {
         if self.alarm.is_set() && self.alarm.is_due(Instant::now()) {
             self.look_at.extend(self.guests.settle());
         }
+        if self.look_at.is_empty() {
+            return;
+        }
         let mut guests = mem::take(&mut self.look_at);
         for domid in guests.drain(..) {
             if let Some(id) = self.engine.ring(domid) {
