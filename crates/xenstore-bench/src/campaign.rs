@@ -5,6 +5,8 @@
 
 use std::io;
 
+use xenstore_oracle::daemon::Daemon;
+
 use crate::disturbance::{Disturbance, Watcher};
 use crate::failure::Failure;
 use crate::processors::Processors;
@@ -82,10 +84,16 @@ impl Campaign<'_> {
     ) -> Result<Round, Failure> {
         let watcher = Watcher::begin()?;
         let daemon = target.start(workload.has_guests());
-        processors.place(daemon.pid(), workload.takes_turns())?;
-        let outcome = workload.run(&Run { target, daemon: &daemon, quick: self.quick })?;
+        let beside = workload.has_echo() && target == Target::Rxenstored;
+        let echo = beside.then(|| Target::Echo.start(false));
+        let pids = || [Some(&daemon), echo.as_ref()].into_iter().flatten().map(Daemon::pid);
+        for pid in pids() {
+            processors.place(pid, workload.takes_turns())?;
+        }
+        let run = Run { target, daemon: &daemon, echo: echo.as_ref(), quick: self.quick };
+        let outcome = workload.run(&run)?;
         let disturbance =
-            if workload.is_timed() { watcher.end(daemon.pid())? } else { Disturbance::default() };
+            if workload.is_timed() { watcher.end(pids())? } else { Disturbance::default() };
         Ok(Round { outcome, disturbance })
     }
 }

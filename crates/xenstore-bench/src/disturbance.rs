@@ -64,15 +64,17 @@ impl Watcher {
         Ok(Self { begun: Instant::now(), machine: Machine::now()?, own })
     }
 
-    /// What others took since then. The daemon must still be there.
-    pub fn end(self, daemon: u32) -> io::Result<Disturbance> {
+    /// What others took since then. The daemons must still be there.
+    pub fn end(self, daemons: impl IntoIterator<Item = u32>) -> io::Result<Disturbance> {
         let elapsed = self.begun.elapsed();
         if elapsed < SHORT {
             return Ok(Disturbance::default());
         }
         let machine = Machine::now()?;
-        let ours = Process::own().time_with_children()?.saturating_sub(self.own)
-            + Process::new(daemon).time_with_children()?;
+        let mut ours = Process::own().time_with_children()?.saturating_sub(self.own);
+        for daemon in daemons {
+            ours += Process::new(daemon).time_with_children()?;
+        }
         let busy = machine.busy.saturating_sub(self.machine.busy);
         let stolen = machine.stolen.saturating_sub(self.machine.stolen);
         Ok(Disturbance {

@@ -207,8 +207,6 @@ pub enum Bound {
     Within(Duration),
     /// Better than the best of the others by this factor.
     TimesBest(f64),
-    /// Of what the echo server reaches, no less than this share.
-    ShareOfEcho(f64),
 }
 
 impl Bound {
@@ -218,7 +216,6 @@ impl Bound {
             Self::AtMost(most) => format!("at most {}", unit.show(most)),
             Self::AtLeast(least) => format!("at least {}", unit.show(least)),
             Self::Within(most) => format!("at most {}", unit.show(most.as_secs_f64())),
-            Self::ShareOfEcho(share) => format!("at least {share} of the echo server"),
             Self::TimesBest(factor) => format!("at least {factor} x the best of the others"),
         }
     }

@@ -17,9 +17,10 @@ mod text;
 const LEGEND: &str = "\
 Each value is the median of the rounds; of aborts and of the most tries it is the highest. \
 A worst latency is the median of the rounds' worst ones. The ratio compares rxenstored with \
-the better of the other two daemons; above 1 is in its favour. Where there is an echo server, \
-which only answers, it is said what share of its throughput rxenstored reaches. A daemon with * was measured \
-while something else used the machine.";
+the better of the other two daemons; above 1 is in its favour. Where there is an echo \
+server, which only answers, `of echo` is what share of its throughput rxenstored reaches: both are \
+asked in turns, many times a second. A daemon with * was measured while something else used the \
+machine.";
 
 /// All that was measured, and under what conditions.
 #[derive(Debug)]

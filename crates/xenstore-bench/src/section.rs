@@ -97,7 +97,7 @@ impl Column {
 }
 
 /// The middle of sorted values; of two, what lies between them.
-fn median(sorted: &[f64]) -> Option<f64> {
+pub fn median(sorted: &[f64]) -> Option<f64> {
     let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
     Some(sorted.get(low)?.midpoint(*sorted.get(high)?))
 }
@@ -114,19 +114,15 @@ impl Section {
     /// What is written above a table's columns: the daemons, and what compares them.
     pub fn headings(&self) -> Vec<String> {
         let names = self.columns.iter().map(Column::heading);
-        let echo = self.column(Target::Echo).map(|_| "of echo".to_owned());
-        names.chain(echo).chain(["ratio".to_owned()]).collect()
+        names.chain(["ratio".to_owned()]).collect()
     }
 
     /// A row of that table, as people read it; `-` where nothing was measured.
     pub fn cells(&self, figure: &Figure) -> Vec<String> {
         let shown = |value| figure.unit.show(value);
         let cell = |column: &Column| column.value(&figure.name).map_or_else(|| "-".into(), shown);
-        let factor = |value: Option<f64>| value.map(|value| Unit::Times.show(value));
-        let echo = self.column(Target::Echo).map(|_| factor(self.share_of_echo(figure)));
-        let ratio = factor(self.ratio(figure));
-        let compared = echo.into_iter().chain([ratio]).map(Option::unwrap_or_default);
-        self.columns.iter().map(cell).chain(compared).collect()
+        let ratio = self.ratio(figure).map(|ratio| Unit::Times.show(ratio)).unwrap_or_default();
+        self.columns.iter().map(cell).chain([ratio]).collect()
     }
 
     fn column(&self, target: Target) -> Option<&Column> {
@@ -135,15 +131,6 @@ impl Section {
 
     fn own(&self) -> Option<&Column> {
         self.column(Target::Rxenstored)
-    }
-
-    /// What rxenstored reaches of what the echo server does, if the figure says how much was
-    /// done in a time: nothing is learnt from other figures that the echo server has.
-    fn share_of_echo(&self, figure: &Figure) -> Option<f64> {
-        let value = |target| self.column(target)?.value(&figure.name);
-        let rate = figure.unit == Unit::PerSecond && figure.better == Better::High;
-        let share = value(Target::Rxenstored)? / value(Target::Echo)?;
-        (rate && share.is_finite()).then_some(share)
     }
 
     /// By what factor rxenstored is better than the best of the others.
@@ -175,9 +162,6 @@ impl Section {
             Bound::Within(most) => {
                 own().map(|value| (unit.show(value), value <= most.as_secs_f64()))
             }
-            Bound::ShareOfEcho(least) => figure
-                .and_then(|figure| self.share_of_echo(figure))
-                .map(|share| (Unit::Times.show(share), share >= least)),
             Bound::TimesBest(factor) => figure
                 .and_then(|figure| self.ratio(figure))
                 .map(|ratio| (Unit::Times.show(ratio), ratio >= factor)),
@@ -278,16 +262,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_echo_server_is_no_rival_and_shares_are_of_rates_only() {
+    fn the_echo_server_is_no_rival() {
         let mut section = section();
-        section.goals = &[Goal { figure: "speed", bound: Bound::ShareOfEcho(0.4) }];
         section.columns.push(column(Target::Echo, &[200.0], 0.0));
-        assert_eq!(section.headings()[3..], ["echo", "of echo", "ratio"]);
+        assert_eq!(section.headings()[3..], ["echo", "ratio"]);
         let cells: Vec<_> =
             section.figures().iter().map(|figure| section.cells(figure)[3..].to_vec()).collect();
-        assert_eq!(cells, [["200/s", "0.50 x", "2.50 x"], ["0", "", "4.00 x"]]);
-        let found = section.verdicts().remove(0).found;
-        assert_eq!(found, Some(("0.50 x".to_owned(), true)));
+        assert_eq!(cells, [["200/s", "2.50 x"], ["0", "4.00 x"]]);
     }
 
     #[test]

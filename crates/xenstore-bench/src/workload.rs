@@ -15,6 +15,8 @@ pub struct Run<'a> {
     pub target: Target,
     /// The daemon, just started, with the store it begins with.
     pub daemon: &'a Daemon,
+    /// Beside rxenstored an echo server, if it [takes part](Workload::has_echo).
+    pub echo: Option<&'a Daemon>,
     /// Whether to do with less work: the run only has to show that everything works.
     pub quick: bool,
 }

@@ -12,7 +12,9 @@ pub fn gives_figures(name: &str) {
     let workload = workload.expect("there is such a workload");
     let target = Target::Rxenstored;
     let daemon = target.start(workload.has_guests());
-    let outcome = workload.run(&Run { target, daemon: &daemon, quick: true });
+    let echo = workload.has_echo().then(|| Target::Echo.start(false));
+    let run = Run { target, daemon: &daemon, echo: echo.as_ref(), quick: true };
+    let outcome = workload.run(&run);
     let outcome = outcome.unwrap_or_else(|error| panic!("{error}: {}", daemon.messages()));
     assert_eq!(outcome.notes, [""; 0]);
     for figure in &outcome.figures {
