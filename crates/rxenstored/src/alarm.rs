@@ -7,18 +7,15 @@
 //! come, and set it anew before it rings.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use crate::timer::Timer;
 
 /// The alarm clock; readable while it rings.
 #[derive(Debug)]
 pub struct Alarm {
-    timer: OwnedFd,
+    timer: Timer,
     due: Option<Instant>,
 }
 
@@ -29,8 +26,7 @@ impl Alarm {
     ///
     /// The system has no more file descriptors.
     pub fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, due: None })
+        Ok(Self { timer: Timer::new()?, due: None })
     }
 
     /// Has it be [due](Self::is_due) some milliseconds after the round began, unless it is set
@@ -43,10 +39,7 @@ impl Alarm {
     /// The system cannot set a timer.
     pub fn set(&mut self, round: Instant, after: Duration) -> io::Result<()> {
         if self.due.is_none() {
-            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let it_value = Timespec::try_from(2 * after).map_err(io::Error::other)?;
-            let time = Itimerspec { it_interval: once, it_value };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &time)?;
+            self.timer.set(2 * after)?;
             self.due = Some(round + after);
         }
         Ok(())
@@ -64,8 +57,7 @@ impl Alarm {
 
     /// Stops its ringing.
     pub fn hush(&self) {
-        // It is not blocking, and how often it rang does not matter.
-        let _ = rustix::io::read(&self.timer, &mut [0; size_of::<u64>()]);
+        self.timer.hush();
     }
 }
 
@@ -80,6 +72,7 @@ mod tests {
     use std::thread;
 
     use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::time::Timespec;
 
     use super::*;
 

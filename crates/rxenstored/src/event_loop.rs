@@ -98,6 +98,7 @@ enum Token {
     /// The event channels of all guests.
     Guests,
     Alarm,
+    Thrift,
     /// The client in this slot.
     Client(usize),
 }
@@ -109,7 +110,8 @@ impl Token {
             Self::Listener => 1,
             Self::Guests => 2,
             Self::Alarm => 3,
-            Self::Client(slot) => slot as u64 + 4,
+            Self::Thrift => 4,
+            Self::Client(slot) => slot as u64 + 5,
         }
     }
 
@@ -119,7 +121,8 @@ impl Token {
             1 => Self::Listener,
             2 => Self::Guests,
             3 => Self::Alarm,
-            slot => usize::try_from(slot - 4).map_or(Self::Client(usize::MAX), Self::Client),
+            4 => Self::Thrift,
+            slot => usize::try_from(slot - 5).map_or(Self::Client(usize::MAX), Self::Client),
         }
     }
 }
@@ -171,7 +174,7 @@ impl EventLoop {
             look_at: Vec::new(),
             alarm: Alarm::new().map_err(EventLoopError::Wait)?,
             changed: Changed::default(),
-            thrift: Thrift::new(Instant::now()),
+            thrift: Thrift::new().map_err(EventLoopError::Wait)?,
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
             let data = epoll::EventData::new_u64(token.data());
@@ -179,6 +182,7 @@ impl EventLoop {
         };
         watch(event_loop.signals.as_fd(), Token::Signals)?;
         watch(event_loop.alarm.as_fd(), Token::Alarm)?;
+        watch(event_loop.thrift.as_fd(), Token::Thrift)?;
         if let Some(events) = event_loop.guests.events() {
             watch(events, Token::Guests)?;
         }
@@ -209,6 +213,7 @@ impl EventLoop {
                     Token::Listener => self.accept(),
                     Token::Guests => self.guests_ready(),
                     Token::Alarm => self.alarm.hush(),
+                    Token::Thrift => self.thrift.ring(),
                     Token::Client(slot) => self.client_ready(slot, event.flags),
                 }
             }
@@ -238,10 +243,10 @@ impl EventLoop {
             deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         }
         let nothing = self.line.is_empty() && self.look_at.is_empty() && self.changed.is_empty();
-        let most = if nothing {
-            sooner(sooner(pause, deadline), self.thrift.pause())
-        } else {
-            Some(Duration::ZERO)
+        let most = match (pause, deadline) {
+            _ if !nothing || self.thrift.is_due() => Some(Duration::ZERO),
+            (Some(pause), Some(deadline)) => Some(pause.min(deadline)),
+            (pause, deadline) => pause.or(deadline),
         };
         let mut waited = Ok(());
         events.clear();
@@ -478,14 +483,6 @@ impl EventLoop {
         self.engine.disconnect(id, &mut self.services);
         self.thrift.somebody_left();
         self.door.client_left(&self.epoll);
-    }
-}
-
-/// The sooner of two times that are perhaps set.
-fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        _ => one.or(other),
     }
 }
 

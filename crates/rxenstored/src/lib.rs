@@ -38,3 +38,4 @@ pub mod signals;
 pub mod socket;
 pub mod syslog;
 pub mod thrift;
+pub mod timer;
