@@ -149,6 +149,8 @@ pub struct EventLoop {
     /// Domains of which something became that was not looked at yet.
     changed: Changed,
     thrift: Thrift,
+    /// Whether the engine has more to free.
+    unswept: bool,
 }
 
 impl EventLoop {
@@ -175,6 +177,7 @@ impl EventLoop {
             alarm: Alarm::new().map_err(EventLoopError::Wait)?,
             changed: Changed::default(),
             thrift: Thrift::new().map_err(EventLoopError::Wait)?,
+            unswept: false,
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
             let data = epoll::EventData::new_u64(token.data());
@@ -226,7 +229,7 @@ impl EventLoop {
             if self.guests.is_unsettled() && !self.alarm.is_set() {
                 self.alarm.set(Instant::now(), SETTLING).map_err(EventLoopError::Wait)?;
             }
-            self.engine.sweep();
+            self.unswept = self.engine.sweep();
             self.line_up_the_woken();
             self.services.flush();
         }
@@ -242,7 +245,10 @@ impl EventLoop {
             self.time.served(Instant::now());
             deadline = self.engine.deadline().map(|at| at.saturating_sub(self.time.now()));
         }
-        let nothing = self.line.is_empty() && self.look_at.is_empty() && self.changed.is_empty();
+        let nothing = self.line.is_empty()
+            && self.look_at.is_empty()
+            && self.changed.is_empty()
+            && !self.unswept;
         let most = match (pause, deadline) {
             _ if !nothing || self.thrift.is_due() => Some(Duration::ZERO),
             (Some(pause), Some(deadline)) => Some(pause.min(deadline)),

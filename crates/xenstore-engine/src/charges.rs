@@ -3,6 +3,8 @@
 //! A node costs itself, its path, and its own name in its parent's list. Charging the
 //! name to the node and not to its parent keeps every change of an account local.
 
+use std::mem;
+
 use xenstore_tree::{Node, Subtree};
 use xenstore_wire::{Domid, Path};
 
@@ -112,11 +114,18 @@ pub fn charge_all(
     ledger: &mut Ledger,
     sign: fn(Charge) -> Charge,
 ) -> bool {
+    let top = &subtree.value().acl;
+    // Most nodes have the owner of the one before: what they cost is noted together.
+    let (mut owner, mut together) = (top.owner(), Charge::default());
     let mut charge = |node: &Node<NodeData>, length: usize| {
         let NodeData { acl, value } = node.value();
-        ledger.note(acl.owner(), sign(charge_of(acl, value, length, node.name().len())));
+        if acl.owner() != owner {
+            ledger.note(owner, sign(mem::take(&mut together)));
+            owner = acl.owner();
+        }
+        together += charge_of(acl, value, length, node.name().len());
     };
-    let mut way = vec![(path.as_bytes().len(), &subtree.value().acl)];
+    let mut way = vec![(path.as_bytes().len(), top)];
     let mut alike = true;
     charge(subtree, path.as_bytes().len());
     for (depth, node) in subtree.descendants() {
@@ -125,10 +134,13 @@ pub fn charge_all(
             break;
         };
         let (length, acl) = (above + 1 + node.name().len(), &node.value().acl);
-        way.push((length, acl));
+        if node.has_children() {
+            way.push((length, acl));
+        }
         charge(node, length);
         alike = alike && (acl.is_shared_with(parent) || !acl.adds_to(parent));
     }
+    ledger.note(owner, sign(together));
     alike
 }
 

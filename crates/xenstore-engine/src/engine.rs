@@ -5,6 +5,7 @@ use std::mem;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use xenstore_tree::{Remains, Subtree};
 use xenstore_wire::{Domid, Features, decoder};
 
 use crate::acl::Caller;
@@ -14,6 +15,7 @@ use crate::context::{Clock, Context};
 use crate::domains::Domains;
 use crate::ids::ConnectionId;
 use crate::listing::Listing;
+use crate::node::NodeData;
 use crate::outbox::Outbox;
 use crate::outside::{Daemon, Incident, Origin, Outside, TraceSwitch};
 use crate::protection::{Protection, Rank};
@@ -33,6 +35,10 @@ const REQUESTS_PER_TURN: usize = 32;
 /// requests done again at a commit. One request can be that much by itself; what follows
 /// it waits until the others had their turns.
 pub(crate) const EFFORT_PER_TURN: usize = 256;
+
+/// Nodes freed at a time: of 20,000 that were removed at once, so that others wait for the time
+/// of a hundred requests at most, and of all that is left of a usual commit.
+const NODES_PER_SWEEP: usize = 512;
 
 /// Nodes looked at that are one unit of it.
 pub(crate) const WORK_PER_EFFORT: usize = 8;
@@ -132,8 +138,8 @@ pub struct Engine {
     last_socket: u32,
     /// Work done in this turn; see [`EFFORT_PER_TURN`].
     pub(crate) effort: usize,
-    /// Versions of the store that nobody needs any more.
-    pub(crate) outdated: Vec<Store>,
+    /// What nobody needs any more of versions of the store and of what was removed.
+    remains: Remains<NodeData>,
     /// Connections with something to send that were not collected yet.
     pub(crate) outgoing: VecDeque<ConnectionId>,
     pub(crate) spares: Spares,
@@ -180,7 +186,7 @@ impl Engine {
             last_serial: NonZeroU64::MIN,
             last_socket: 0,
             effort: 0,
-            outdated: Vec::new(),
+            remains: Remains::default(),
             outgoing: VecDeque::new(),
             spares: Spares::default(),
         }
@@ -403,11 +409,18 @@ impl Engine {
         (if decoder::is_ready(rest) { Turn::More } else { Turn::Idle }, answered(rest))
     }
 
-    /// Frees what is left of commits. That happens at the next turn anyway; called when
-    /// replies are sent, it does not make them wait: a third of what a commit costs beside
-    /// a large store.
-    pub fn sweep(&mut self) {
-        self.outdated.clear();
+    /// Frees some of what is left of commits and removals; whether there is more. That happens at
+    /// the next turn anyway; called when replies are sent, it does not make them wait: a third of
+    /// what a commit costs beside a large store.
+    pub fn sweep(&mut self) -> bool {
+        self.remains.free(NODES_PER_SWEEP)
+    }
+
+    /// Leaves to be freed what nobody needs any more. What is still there of others before goes at
+    /// once: so there is never more of it than one request or commit has left.
+    pub(crate) fn discard(&mut self, subtrees: impl IntoIterator<Item = Subtree<NodeData>>) {
+        self.remains.free(usize::MAX);
+        subtrees.into_iter().for_each(|subtree| self.remains.add(subtree));
     }
 
     /// Bytes to be sent to a client now.

@@ -245,7 +245,8 @@ impl Engine {
                 let removed = self.store.remove(&path, &mut self.ledger, &mut self.clock);
                 self.book();
                 if let Some(subtree) = removed {
-                    self.tell_change(&name, &Effect::Removed(subtree), daemon);
+                    self.tell_change(&name, &Effect::Removed(subtree.clone()), daemon);
+                    self.discard([subtree]);
                 }
                 continue;
             }

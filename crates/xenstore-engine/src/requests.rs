@@ -121,6 +121,9 @@ impl Engine {
             Ok(Then::Greet(watch)) => self.greet(*watch, outside.daemon),
             Err(refusal) => self.refuse(id, kind, &header, refusal, outside),
         }
+        if let Ok(Granted { then: Then::Tell(_, Effect::Removed(subtree)), .. }) = outcome {
+            self.discard([subtree]);
+        }
     }
 
     fn reply(

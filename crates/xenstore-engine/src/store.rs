@@ -58,6 +58,11 @@ impl Store {
         store
     }
 
+    /// All there is in it, for whoever takes it apart.
+    pub fn into_parts(self) -> [Subtree<NodeData>; 2] {
+        [self.nodes.into(), self.specials.into()]
+    }
+
     /// Whether both are the same version of the store: two comparisons.
     pub fn same(&self, other: &Self) -> bool {
         self.nodes.same(&other.nodes) && self.specials.same(&other.specials)

@@ -13,6 +13,7 @@ use crate::outside::{Daemon, Incident, Outside};
 use crate::protection::{Admission, Rank};
 use crate::quota::Quota;
 use crate::requests::{Granted, Hindrance, Outcome, Then};
+use crate::store::Store;
 use crate::transaction::{Record, TRANSACTION_OVERHEAD, Transaction, replaced_by_path};
 
 /// Transactions a connection may have open, whoever it is; domains have a quota far below.
@@ -126,8 +127,10 @@ impl Engine {
                 let incident = Incident::Committed { merged: committed.way != Way::Install };
                 self.observe(id, number, outside.daemon, || incident);
                 self.tell_commit(&committed, outside.daemon);
-                self.outdated.push(committed.before);
-                self.outdated.extend(committed.copies);
+                let [base, work] = committed.copies;
+                self.discard(
+                    [committed.before, base, work].into_iter().flat_map(Store::into_parts),
+                );
                 Ok(Reply::Done.into())
             }
             Err(Failure::Refused(refusal)) => {

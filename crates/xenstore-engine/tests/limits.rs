@@ -169,6 +169,29 @@ fn a_client_gets_one_bounded_share_a_turn() {
 
 /// A request that is much work ends the turn: 32 of them in a row once kept everybody
 /// else waiting for seconds.
+/// What was removed is freed a piece at a time, and others have their turns in between. But who
+/// removes again waits for all of what was removed before: so no more than one removal is kept.
+#[test]
+fn what_was_removed_is_freed_in_pieces() {
+    let mut host = Host::new();
+    let client = host.socket();
+    let make = |host: &mut Host, directory: &str, nodes: usize| {
+        for node in 0..nodes {
+            assert_eq!(host.ask(client, T::Mkdir, format!("/{directory}/{node}\0")), "OK");
+        }
+    };
+    make(&mut host, "large", 5_000);
+    make(&mut host, "small", 1);
+    while host.engine.sweep() {}
+    assert_eq!(host.ask(client, T::Rm, "/large\0"), "OK");
+    let pieces = (1..100).find(|_| !host.engine.sweep()).unwrap();
+    assert!((9..=10).contains(&pieces), "{pieces} pieces");
+    make(&mut host, "large", 5_000);
+    assert_eq!(host.ask(client, T::Rm, "/large\0"), "OK");
+    assert_eq!(host.ask(client, T::Rm, "/small\0"), "OK");
+    assert!(!host.engine.sweep(), "the large one is still there");
+}
+
 #[test]
 fn an_expensive_request_ends_the_turn() {
     let mut host = Host::new();

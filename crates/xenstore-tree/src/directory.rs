@@ -18,6 +18,7 @@
 
 mod differences;
 mod iter;
+mod remains;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use crate::node::{Node, NotOwn};
 
 pub(crate) use differences::{Difference, Differences, Step};
 pub(crate) use iter::Iter;
+pub use remains::Remains;
 
 /// The most pointers in a chunk. A wider chunk means fewer levels, but more to
 /// copy for the first change after a snapshot.
@@ -351,39 +353,6 @@ fn join<V>(chunks: &mut Vec<Below<V>>, at: usize) {
     let right = Arc::unwrap_or_clone(chunks.remove(at + 1).chunk);
     if let Some(left) = chunks.get_mut(at) {
         Arc::make_mut(&mut left.chunk).append(right);
-    }
-}
-
-/// Drops a directory without using the stack for what is below it: the
-/// directories of nodes that nothing else shared are added to `doomed` instead,
-/// for the caller to release in their turn.
-pub(crate) fn release<V>(directory: Directory<V>, doomed: &mut Vec<Directory<V>>) {
-    if let Some(root) = directory.0 {
-        release_chunk(root, doomed);
-    }
-}
-
-fn release_chunk<V>(chunk: Arc<Chunk<V>>, doomed: &mut Vec<Directory<V>>) {
-    // To ask whether the reference is the last and to drop it must be one step:
-    // another thread may be dropping the other one.
-    let Some(mut chunk) = Arc::into_unique(chunk) else {
-        return;
-    };
-    match &mut *chunk {
-        Chunk::Leaf(nodes) => {
-            for node in nodes.drain(..) {
-                if let Some(mut node) = Arc::into_unique(node)
-                    && node.has_children()
-                {
-                    doomed.push(node.take_directory());
-                }
-            }
-        }
-        Chunk::Branch { chunks, .. } => {
-            for below in chunks.drain(..) {
-                release_chunk(below.chunk, doomed);
-            }
-        }
     }
 }
 

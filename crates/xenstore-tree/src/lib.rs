@@ -68,6 +68,7 @@
 //! | snapshot, [`same`] | constant |
 //! | [`Tree::get`] | path length × log(width of each directory) |
 //! | [`Tree::insert`], [`update`](Tree::update), [`remove`](Tree::remove), [`graft`](Tree::graft) | the same; plus, where shared, a copy of each node on the path and of up to 32 pointers per level of its directory |
+//! | dropping a [`Tree`] or [`Subtree`] | the nodes that nothing else shares; with [`Remains`] a piece at a time |
 //! | [`diff()`], [`unshared()`] | what changed, times log(width) |
 //! | listing in creation order | n·log(n) for n children |
 //! | memory of a node with a value of 32 bytes | 106 to 110 bytes |
@@ -99,6 +100,7 @@ mod walk;
 
 pub use bytes::SmallBytes;
 pub use diff::{Change, ChangeKind, Diff, diff};
+pub use directory::Remains;
 pub use name::{Name, Names, names};
 pub use node::{Node, Subtree, same};
 pub use tree::{InsertError, NoParent, ROOT, Tree};

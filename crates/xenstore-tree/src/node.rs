@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use triomphe::Arc;
 
-use crate::directory::{self, Directory};
+use crate::directory::{Directory, Remains};
 use crate::label::Label;
 use crate::name::Name;
 use crate::walk::{Descendants, Order, Walk};
@@ -174,16 +174,11 @@ impl<V: Clone> Clone for Node<V> {
     }
 }
 
-/// Frees everything below that nothing else shares, one directory at a time:
-/// dropping children from within the drop of their parent would need a stack
-/// as deep as the tree.
+/// Frees everything below that nothing else shares: dropping children from within the drop of
+/// their parent would need a stack as deep as the tree.
 impl<V> Drop for Node<V> {
     fn drop(&mut self) {
-        let mut doomed = Vec::new();
-        directory::release(self.take_directory(), &mut doomed);
-        while let Some(directory) = doomed.pop() {
-            directory::release(directory, &mut doomed);
-        }
+        Remains::free_all_of(self.take_directory());
     }
 }
 

@@ -292,6 +292,13 @@ impl<V> Clone for Tree<V> {
     }
 }
 
+/// All of it.
+impl<V> From<Tree<V>> for Subtree<V> {
+    fn from(tree: Tree<V>) -> Self {
+        Self(tree.root)
+    }
+}
+
 /// The subtree as a tree of its own, whose root keeps the subtree's name.
 impl<V> From<Subtree<V>> for Tree<V> {
     fn from(subtree: Subtree<V>) -> Self {

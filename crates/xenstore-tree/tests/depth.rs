@@ -5,7 +5,7 @@
 use std::iter::repeat_n;
 use std::thread;
 
-use xenstore_tree::{ChangeKind, ROOT, Tree};
+use xenstore_tree::{ChangeKind, ROOT, Remains, Tree};
 
 const LEVELS: usize = 1_000_000;
 
@@ -32,6 +32,15 @@ fn chain(bottom: u32) -> Tree<u32> {
 #[test]
 fn dropping_a_deep_tree() {
     on_a_small_stack(|| drop(chain(1)));
+}
+
+#[test]
+fn freeing_a_deep_tree_piece_by_piece() {
+    on_a_small_stack(|| {
+        let mut remains = Remains::default();
+        remains.add(chain(1).into());
+        while remains.free(1000) {}
+    });
 }
 
 #[test]
