@@ -227,7 +227,7 @@ impl<V> Chunk<V> {
     fn remove(&mut self, name: Name<'_>) -> Option<Arc<Node<V>>> {
         match self {
             Self::Leaf(nodes) => {
-                let at = position(nodes, name.as_bytes())?;
+                let at = position(nodes, name)?;
                 let removed = nodes.remove(at);
                 give_back_room(nodes);
                 Some(removed)
@@ -259,7 +259,7 @@ impl<V> Chunk<V> {
 #[inline]
 fn find<'t, V>(nodes: &'t [Arc<Node<V>>], name: Name<'_>) -> Option<&'t Arc<Node<V>>> {
     if name.is_long() {
-        return nodes.get(position(nodes, name.as_bytes())?);
+        return nodes.get(position(nodes, name)?);
     }
     nodes.iter().find(|node| node.is_called(name))
 }
@@ -267,17 +267,20 @@ fn find<'t, V>(nodes: &'t [Arc<Node<V>>], name: Name<'_>) -> Option<&'t Arc<Node
 #[inline]
 fn find_mut<'t, V>(nodes: &'t mut [Arc<Node<V>>], name: Name<'_>) -> Option<&'t mut Arc<Node<V>>> {
     if name.is_long() {
-        let at = position(nodes, name.as_bytes())?;
+        let at = position(nodes, name)?;
         return nodes.get_mut(at);
     }
     nodes.iter_mut().find(|node| node.is_called(name))
 }
 
-/// Where in a leaf it is, whatever it is called. A call, lest it take the registers of the loops
-/// over names that are not long.
+/// Where in a leaf it is. A call, lest it take the registers of the loops over names that are not
+/// long.
 #[inline(never)]
-fn position<V>(nodes: &[Arc<Node<V>>], name: &[u8]) -> Option<usize> {
-    nodes.iter().position(|node| node.name() == name)
+fn position<V>(nodes: &[Arc<Node<V>>], name: Name<'_>) -> Option<usize> {
+    if name.is_long() {
+        return nodes.iter().position(|node| node.name() == name.as_bytes());
+    }
+    nodes.iter().position(|node| node.is_called(name))
 }
 
 /// Which chunk of a branch has the node called `name`, if any has; told how the name

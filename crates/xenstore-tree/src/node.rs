@@ -57,6 +57,7 @@ impl<V> Node<V> {
         String::from_utf8_lossy(self.name())
     }
 
+    /// Whether that is its name, which is not [long](Name::is_long).
     pub(crate) fn is_called(&self, name: Name<'_>) -> bool {
         self.name.is(name)
     }
