@@ -358,6 +358,32 @@ fn guests_have_a_budget() {
     assert!(host.reply(greedy).is_some(), "after 90 ms");
 }
 
+/// A daemon's clock may stand still while time changes nothing. That somebody rests is something:
+/// else the rest would last for as long as the daemon has nothing else to do.
+#[test]
+fn time_does_not_stand_still_while_somebody_rests() {
+    let mut host = Host::new();
+    let (tool, greedy, rival) = (host.socket(), host.guest(5), host.guest(7));
+    host.write(tool, "/x", "0");
+    host.chmod(tool, "/x", "b0");
+    assert!(host.engine.is_timeless());
+    host.lose(greedy, rival, "/x");
+    let t = host.begin(greedy);
+    assert!(!host.engine.is_timeless());
+    host.sleep(10 * MILLISECOND);
+    assert_eq!(host.commit(greedy, t), "OK");
+    let until = (0..200).find(|_| {
+        let rests = !host.engine.is_timeless();
+        host.now += MILLISECOND;
+        host.engine.pass_time(host.now, &mut host.log);
+        !rests
+    });
+    assert_eq!(until, Some(90), "nine times as long as it held others back");
+    host.lose(greedy, rival, "/x");
+    let t = host.begin(greedy);
+    assert_eq!(host.commit(greedy, t), "OK");
+}
+
 /// The protection is for one transaction: others of the same connection go on, and can be
 /// what makes it fail.
 #[test]
