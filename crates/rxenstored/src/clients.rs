@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::SendFlags;
 use xenstore_engine::{ConnectionId, Engine, Standing};
 
 /// Bytes read from a client at a time: several of the largest messages.
@@ -142,13 +142,13 @@ impl Clients {
         let Some(client) = client.filter(|client| client.id == id) else {
             return Progress::Gone;
         };
-        match rustix::net::recv(&client.socket, &mut *self.scratch, RecvFlags::empty()) {
-            Ok((0, _)) if engine.output(id).is_empty() => Progress::Gone,
-            Ok((0, _)) => {
+        match rustix::io::read(&client.socket, &mut *self.scratch) {
+            Ok(0) if engine.output(id).is_empty() => Progress::Gone,
+            Ok(0) => {
                 client.ended = true;
                 Progress::Open
             }
-            Ok((count, _)) => Progress::Sent(self.scratch.get(..count).unwrap_or_default()),
+            Ok(count) => Progress::Sent(self.scratch.get(..count).unwrap_or_default()),
             Err(Errno::AGAIN | Errno::INTR) => Progress::Open,
             Err(_) => Progress::Gone,
         }
