@@ -9,6 +9,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -229,7 +230,11 @@ impl EventLoop {
             if self.guests.is_unsettled() && !self.alarm.is_set() {
                 self.alarm.set(Instant::now(), SETTLING).map_err(EventLoopError::Wait)?;
             }
-            self.unswept = self.engine.sweep();
+            let unswept = self.engine.sweep();
+            if mem::replace(&mut self.unswept, unswept) && !unswept {
+                // Much was freed.
+                self.thrift.somebody_left();
+            }
             self.line_up_the_woken();
             self.services.flush();
         }

@@ -50,7 +50,7 @@ impl Thrift {
         Ok(Self { timer: Timer::new()?, state: State::Nothing, next })
     }
 
-    /// Somebody left: what was held for it is free.
+    /// Somebody left, and what was held for it is free; or much else was freed.
     pub fn somebody_left(&mut self) {
         if self.state != State::Nothing {
             return;

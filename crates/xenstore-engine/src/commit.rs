@@ -33,8 +33,6 @@ use crate::transaction::{Answer, Changed, Record, Transaction};
 pub struct Committed {
     /// The store as it was just before.
     pub before: Store,
-    /// What the transaction began with and what it had made of that.
-    pub copies: [Store; 2],
     /// What changed, each place once, in the order of the last change there.
     pub changes: Vec<Changed>,
     /// How.
@@ -69,14 +67,12 @@ impl Transaction {
     pub fn commit(self, store: &mut Store, cx: &mut Context<'_>) -> Result<Committed, Failure> {
         let before = store.clone();
         if self.changes.is_empty() && self.is_of_one_moment() {
-            let copies = [self.base, self.work];
-            return Ok(Committed { before, copies, changes: Vec::new(), way: Way::Install });
+            return Ok(Committed { before, changes: Vec::new(), way: Way::Install });
         }
-        let copies = [self.base.clone(), self.work.clone()];
         let (merged, way) = self.merge(store, cx)?;
         *store = merged.work;
         *cx.ledger = merged.ledger;
-        Ok(Committed { before, copies, changes: last_of_each(merged.changes), way })
+        Ok(Committed { before, changes: last_of_each(merged.changes), way })
     }
 
     fn merge(mut self, current: &Store, cx: &mut Context<'_>) -> Result<(Self, Way), Failure> {

@@ -5,7 +5,7 @@ use std::mem;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use xenstore_tree::{Remains, Subtree};
+use xenstore_tree::{Remains, Subtree, names};
 use xenstore_wire::{Domid, Features, decoder};
 
 use crate::acl::Caller;
@@ -262,6 +262,7 @@ impl Engine {
         for (number, transaction) in transactions {
             self.expiries.remove(&(transaction.expires, id, number));
             self.versions.unpin(transaction.since, id, number);
+            self.discard(transaction.into_versions());
         }
         let now = self.now;
         self.claims(id, |protection, claim| protection.left(id, Rank::of(&caller), claim, now));
@@ -409,18 +410,31 @@ impl Engine {
         (if decoder::is_ready(rest) { Turn::More } else { Turn::Idle }, answered(rest))
     }
 
-    /// Frees some of what is left of commits and removals; whether there is more. That happens at
-    /// the next turn anyway; called when replies are sent, it does not make them wait: a third of
-    /// what a commit costs beside a large store.
+    /// Frees some of what is left of transactions and removals; whether there is more. So does each
+    /// turn; called when replies are sent, it does not make them wait: a third of what a commit
+    /// costs beside a large store.
     pub fn sweep(&mut self) -> bool {
         self.remains.free(NODES_PER_SWEEP)
     }
 
-    /// Leaves to be freed what nobody needs any more. What is still there of others before goes at
-    /// once: so there is never more of it than one request or commit has left.
-    pub(crate) fn discard(&mut self, subtrees: impl IntoIterator<Item = Subtree<NodeData>>) {
-        self.remains.free(usize::MAX);
-        subtrees.into_iter().for_each(|subtree| self.remains.add(subtree));
+    /// Leaves versions of the store to be freed that nobody needs any more.
+    pub(crate) fn discard(&mut self, versions: impl IntoIterator<Item = Store>) {
+        versions.into_iter().flat_map(Store::into_parts).for_each(|part| self.remains.add(part));
+    }
+
+    /// Leaves what was removed to be freed.
+    pub(crate) fn discard_removed(&mut self, subtree: Subtree<NodeData>) {
+        self.remains.add(subtree);
+    }
+
+    /// Whoever makes nodes, or has those on its way copied, frees twice as many of what nobody
+    /// needs, if there is any: so with what is left to be freed the store never takes more memory
+    /// than it did without.
+    pub(crate) fn make_room(&mut self, ways: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        if !self.remains.is_empty() {
+            let nodes: usize = ways.into_iter().map(|way| 1 + names(&way).count()).sum();
+            self.remains.free(2 * nodes);
+        }
     }
 
     /// Bytes to be sent to a client now.

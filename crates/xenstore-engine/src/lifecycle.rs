@@ -246,7 +246,8 @@ impl Engine {
                 self.book();
                 if let Some(subtree) = removed {
                     self.tell_change(&name, &Effect::Removed(subtree.clone()), daemon);
-                    self.discard([subtree]);
+                    self.discard_removed(subtree);
+                    self.sweep();
                 }
                 continue;
             }

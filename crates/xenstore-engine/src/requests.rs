@@ -122,7 +122,7 @@ impl Engine {
             Err(refusal) => self.refuse(id, kind, &header, refusal, outside),
         }
         if let Ok(Granted { then: Then::Tell(_, Effect::Removed(subtree)), .. }) = outcome {
-            self.discard([subtree]);
+            self.discard_removed(subtree);
         }
     }
 
@@ -281,6 +281,9 @@ impl Engine {
             && let Some(path) = operation.path()
         {
             self.check_path(caller, path)?;
+        }
+        if !operation.is_read() {
+            self.make_room([operation.name()]);
         }
         if transaction != 0 {
             return self.operate_inside(id, caller, transaction, operation.into_owned());

@@ -5,6 +5,7 @@
 //! copy becomes everybody's at the end is in `commit`.
 
 use std::collections::HashMap;
+use std::mem;
 use std::time::Duration;
 
 use xenstore_tree::{Node, names};
@@ -230,16 +231,23 @@ impl Transaction {
         Ok(Room { bytes, of_place, of_change: changes })
     }
 
+    /// The versions of the store that it kept.
+    pub fn into_versions(self) -> [Store; 2] {
+        [self.base, self.work]
+    }
+
     /// Lets go of the version of the store that it sees, for the one there is now. What it
     /// sees is made anew when it is asked for; that it may commit is only found out by doing
     /// it again. Its changes stay listed: whether there are any decides if its end has to wait.
-    pub fn cast_off(&mut self, store: Store, since: u64) {
-        self.base = store.clone();
-        self.work = store;
+    /// Returns what it saw.
+    pub fn cast_off(&mut self, store: Store, since: u64) -> [Store; 2] {
+        let versions =
+            [mem::replace(&mut self.base, store.clone()), mem::replace(&mut self.work, store)];
         self.ledger = Ledger::default();
         self.epoch = NO_EPOCH;
         self.since = since;
         self.adrift = true;
+        versions
     }
 
     /// Whether it was cast off and saw nothing since.
@@ -262,7 +270,7 @@ impl Transaction {
             self.work = current.clone();
             self.changes.clear();
             self.restructured = false;
-            let log = std::mem::take(&mut self.log);
+            let log = mem::take(&mut self.log);
             for record in &log {
                 // Refused or not, it is not the answer that counts here.
                 let _ = self.perform(&record.operation, cx);

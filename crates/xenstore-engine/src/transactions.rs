@@ -13,7 +13,6 @@ use crate::outside::{Daemon, Incident, Outside};
 use crate::protection::{Admission, Rank};
 use crate::quota::Quota;
 use crate::requests::{Granted, Hindrance, Outcome, Then};
-use crate::store::Store;
 use crate::transaction::{Record, TRANSACTION_OVERHEAD, Transaction, replaced_by_path};
 
 /// Transactions a connection may have open, whoever it is; domains have a quota far below.
@@ -94,12 +93,17 @@ impl Engine {
             }
         }
         let open = self.take(id, caller, number).ok_or(Errno::NoEnt)?;
+        let versions = [open.base.clone(), open.work.clone()];
         let outcome = if commit {
+            self.make_room(open.changes.iter().map(|change| &change.name));
             self.commit(id, caller, number, open, outside)
         } else {
+            // What it sees is freed with `versions`, not here.
+            drop(open);
             self.claims(id, |_, claim| claim.rest());
             Ok(Reply::Done.into())
         };
+        self.discard(versions);
         self.close(id, caller, number);
         outcome
     }
@@ -127,10 +131,7 @@ impl Engine {
                 let incident = Incident::Committed { merged: committed.way != Way::Install };
                 self.observe(id, number, outside.daemon, || incident);
                 self.tell_commit(&committed, outside.daemon);
-                let [base, work] = committed.copies;
-                self.discard(
-                    [committed.before, base, work].into_iter().flat_map(Store::into_parts),
-                );
+                self.discard([committed.before]);
                 Ok(Reply::Done.into())
             }
             Err(Failure::Refused(refusal)) => {
@@ -202,7 +203,8 @@ impl Engine {
         let Some(caller) = self.connection(id).map(|connection| connection.caller) else {
             return;
         };
-        if self.take(id, caller, number).is_some() {
+        if let Some(open) = self.take(id, caller, number) {
+            self.discard(open.into_versions());
             self.close(id, caller, number);
             daemon.transaction_expired(caller.domid);
         }

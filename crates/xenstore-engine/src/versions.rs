@@ -125,7 +125,8 @@ impl Engine {
         let now = self.versions.pin(id, number);
         let connection = self.connection_mut(id);
         if let Some(open) = connection.and_then(|it| it.transactions.get_mut(&number)) {
-            open.cast_off(store, now);
+            let versions = open.cast_off(store, now);
+            self.discard(versions);
             daemon.transaction_cast_off(domid);
         }
     }

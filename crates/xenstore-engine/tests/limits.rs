@@ -167,31 +167,49 @@ fn a_client_gets_one_bounded_share_a_turn() {
     assert_eq!(host.all(client).len(), 4);
 }
 
-/// A request that is much work ends the turn: 32 of them in a row once kept everybody
-/// else waiting for seconds.
-/// What was removed is freed a piece at a time, and others have their turns in between. But who
-/// removes again waits for all of what was removed before: so no more than one removal is kept.
-#[test]
-fn what_was_removed_is_freed_in_pieces() {
-    let mut host = Host::new();
-    let client = host.socket();
-    let make = |host: &mut Host, directory: &str, nodes: usize| {
-        for node in 0..nodes {
-            assert_eq!(host.ask(client, T::Mkdir, format!("/{directory}/{node}\0")), "OK");
-        }
-    };
-    make(&mut host, "large", 5_000);
-    make(&mut host, "small", 1);
-    while host.engine.sweep() {}
-    assert_eq!(host.ask(client, T::Rm, "/large\0"), "OK");
-    let pieces = (1..100).find(|_| !host.engine.sweep()).unwrap();
-    assert!((9..=10).contains(&pieces), "{pieces} pieces");
-    make(&mut host, "large", 5_000);
-    assert_eq!(host.ask(client, T::Rm, "/large\0"), "OK");
-    assert_eq!(host.ask(client, T::Rm, "/small\0"), "OK");
-    assert!(!host.engine.sweep(), "the large one is still there");
+/// How many pieces there are still to be freed.
+fn pieces(host: &mut Host) -> usize {
+    (0..1000).find(|_| !host.engine.sweep()).map_or(1000, |before| before + 1)
 }
 
+/// What was removed, and what an old version of the store kept, is freed a piece at a time, and
+/// others have their turns in between. An aborted transaction once freed all of it at once.
+#[test]
+fn what_nobody_needs_is_freed_in_pieces() {
+    let mut host = Host::new();
+    let (client, reader) = (host.socket(), host.socket());
+    let make = |host: &mut Host| {
+        for node in 0..5_000 {
+            assert_eq!(host.ask(client, T::Mkdir, format!("/large/{node}\0")), "OK");
+        }
+        while host.engine.sweep() {}
+    };
+    make(&mut host);
+    assert_eq!(host.ask(client, T::Rm, "/large\0"), "OK");
+    assert!((9..=10).contains(&pieces(&mut host)));
+    // Whoever makes nodes frees twice as many, however many others it removed.
+    make(&mut host);
+    assert_eq!(host.ask(client, T::Rm, "/large\0"), "OK");
+    assert_eq!(host.ask(client, T::Mkdir, format!("{}\0", "/a".repeat(1_500))), "OK");
+    assert!((2..=4).contains(&pieces(&mut host)));
+    for end in ["abort", "commit", "reset", "hang up"] {
+        make(&mut host);
+        let t = host.begin(reader);
+        host.ask_in(reader, t, T::Read, "/\0");
+        assert_eq!(host.ask(client, T::Rm, "/large\0"), "OK");
+        assert!(pieces(&mut host) <= 2, "the transaction still sees it");
+        match end {
+            "abort" => assert_eq!(host.ask_in(reader, t, T::TransactionEnd, "F\0"), "OK"),
+            "commit" => assert_eq!(host.commit(reader, t), "OK"),
+            "reset" => assert_eq!(host.ask(reader, T::ResetWatches, "\0"), "OK"),
+            _ => host.engine.disconnect(reader, &mut host.log),
+        }
+        assert!(pieces(&mut host) >= 9, "{end}");
+    }
+}
+
+/// A request that is much work ends the turn: 32 of them in a row once kept everybody
+/// else waiting for seconds.
 #[test]
 fn an_expensive_request_ends_the_turn() {
     let mut host = Host::new();

@@ -17,6 +17,11 @@ pub struct Remains<V> {
 }
 
 impl<V> Remains<V> {
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
     /// Takes a subtree.
     pub fn add(&mut self, subtree: Subtree<V>) {
         // To ask whether the reference is the last and to drop it must be one step:
