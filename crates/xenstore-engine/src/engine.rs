@@ -428,13 +428,15 @@ impl Engine {
     }
 
     /// Whoever makes nodes, or has those on its way copied, frees twice as many of what nobody
-    /// needs, if there is any: so with what is left to be freed the store never takes more memory
-    /// than it did without.
+    /// needs: so with what is left to be freed the store never takes more memory than it did
+    /// without.
     pub(crate) fn make_room(&mut self, ways: impl IntoIterator<Item = impl AsRef<[u8]>>) {
-        if !self.remains.is_empty() {
-            let nodes: usize = ways.into_iter().map(|way| 1 + names(&way).count()).sum();
-            self.remains.free(2 * nodes);
-        }
+        let nodes: usize = ways.into_iter().map(|way| 1 + names(&way).count()).sum();
+        self.remains.free(2 * nodes);
+    }
+
+    pub(crate) fn has_remains(&self) -> bool {
+        !self.remains.is_empty()
     }
 
     /// Bytes to be sent to a client now.

@@ -117,12 +117,17 @@ impl Engine {
         }
         match granted {
             Ok(Then::Nothing | Then::Begun(_)) => {}
-            Ok(Then::Tell(name, effect)) => self.tell_change(name, effect, outside.daemon),
+            Ok(Then::Tell(name, effect)) => {
+                self.tell_change(name, effect, outside.daemon);
+                if let Effect::Removed(subtree) = effect {
+                    let subtree = subtree.clone();
+                    // Else it would be freed here.
+                    drop(outcome);
+                    self.discard_removed(subtree);
+                }
+            }
             Ok(Then::Greet(watch)) => self.greet(*watch, outside.daemon),
             Err(refusal) => self.refuse(id, kind, &header, refusal, outside),
-        }
-        if let Ok(Granted { then: Then::Tell(_, Effect::Removed(subtree)), .. }) = outcome {
-            self.discard_removed(subtree);
         }
     }
 
@@ -282,7 +287,7 @@ impl Engine {
         {
             self.check_path(caller, path)?;
         }
-        if !operation.is_read() {
+        if self.has_remains() && !operation.is_read() {
             self.make_room([operation.name()]);
         }
         if transaction != 0 {

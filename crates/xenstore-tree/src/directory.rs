@@ -259,7 +259,7 @@ impl<V> Chunk<V> {
 #[inline]
 fn find<'t, V>(nodes: &'t [Arc<Node<V>>], name: Name<'_>) -> Option<&'t Arc<Node<V>>> {
     if name.is_long() {
-        return nodes.get(position(nodes, name)?);
+        return nodes.get(position_of_long(nodes, name.as_bytes())?);
     }
     nodes.iter().find(|node| node.is_called(name))
 }
@@ -267,20 +267,24 @@ fn find<'t, V>(nodes: &'t [Arc<Node<V>>], name: Name<'_>) -> Option<&'t Arc<Node
 #[inline]
 fn find_mut<'t, V>(nodes: &'t mut [Arc<Node<V>>], name: Name<'_>) -> Option<&'t mut Arc<Node<V>>> {
     if name.is_long() {
-        let at = position(nodes, name)?;
+        let at = position_of_long(nodes, name.as_bytes())?;
         return nodes.get_mut(at);
     }
     nodes.iter_mut().find(|node| node.is_called(name))
 }
 
-/// Where in a leaf it is. A call, lest it take the registers of the loops over names that are not
-/// long.
-#[inline(never)]
+/// Where in a leaf it is.
 fn position<V>(nodes: &[Arc<Node<V>>], name: Name<'_>) -> Option<usize> {
     if name.is_long() {
-        return nodes.iter().position(|node| node.name() == name.as_bytes());
+        return position_of_long(nodes, name.as_bytes());
     }
     nodes.iter().position(|node| node.is_called(name))
+}
+
+/// The same if its name is long. A call, lest it take the registers of the loops over others.
+#[inline(never)]
+fn position_of_long<V>(nodes: &[Arc<Node<V>>], name: &[u8]) -> Option<usize> {
+    nodes.iter().position(|node| node.name() == name)
 }
 
 /// Which chunk of a branch has the node called `name`, if any has; told how the name
