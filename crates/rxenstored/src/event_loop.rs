@@ -152,6 +152,9 @@ pub struct EventLoop {
     thrift: Thrift,
     /// Whether the engine has more to free.
     unswept: bool,
+    /// When this round began; known if it may be a round of guests. By its end, of a thousand of
+    /// them, those that went on without a word would be looked at later, and be served less.
+    began: Option<Instant>,
 }
 
 impl EventLoop {
@@ -179,6 +182,7 @@ impl EventLoop {
             changed: Changed::default(),
             thrift: Thrift::new().map_err(EventLoopError::Wait)?,
             unswept: false,
+            began: None,
         };
         let watch = |file: BorrowedFd<'_>, token: Token| {
             let data = epoll::EventData::new_u64(token.data());
@@ -228,7 +232,8 @@ impl EventLoop {
             self.write_output();
             self.tell_guests();
             if self.guests.is_unsettled() && !self.alarm.is_set() {
-                self.alarm.set(Instant::now(), SETTLING).map_err(EventLoopError::Wait)?;
+                let began = self.began.unwrap_or_else(Instant::now);
+                self.alarm.set(began, SETTLING).map_err(EventLoopError::Wait)?;
             }
             let unswept = self.engine.sweep();
             if mem::replace(&mut self.unswept, unswept) && !unswept {
@@ -273,6 +278,7 @@ impl EventLoop {
         if self.time.passes() {
             self.time.waited(Instant::now());
         }
+        self.began = (!nothing).then(Instant::now);
         if events.is_empty() && nothing {
             self.thrift.idle();
         }

@@ -65,7 +65,10 @@ impl EventLoop {
 
     /// Looks at the rings of guests that fired, or may have gone on without saying so.
     pub(super) fn look_at_rings(&mut self) {
-        if self.alarm.is_set() && self.alarm.is_due(Instant::now()) {
+        if (self.alarm.is_set() || !self.look_at.is_empty()) && self.began.is_none() {
+            self.began = Some(Instant::now());
+        }
+        if self.began.is_some_and(|began| self.alarm.is_due(began)) {
             self.look_at.extend(self.guests.settle());
         }
         if self.look_at.is_empty() {
