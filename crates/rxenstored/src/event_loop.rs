@@ -237,8 +237,7 @@ impl EventLoop {
             }
             let unswept = self.engine.sweep();
             if mem::replace(&mut self.unswept, unswept) && !unswept {
-                // Much was freed.
-                self.thrift.somebody_left();
+                self.thrift.much_was_freed();
             }
             self.line_up_the_woken();
             self.services.flush();
@@ -498,7 +497,7 @@ impl EventLoop {
     fn drop_client(&mut self, id: ConnectionId) {
         self.clients.remove(id);
         self.engine.disconnect(id, &mut self.services);
-        self.thrift.somebody_left();
+        self.thrift.much_was_freed();
         self.door.client_left(&self.epoll);
     }
 }

@@ -49,6 +49,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use xenstore_engine::{Engine, Settings, Silent};
+
     use super::*;
 
     #[test]
@@ -63,5 +65,24 @@ mod tests {
             [line.take_first(), line.take_first(), line.take_first()],
             [Some(0), Some(3), None]
         );
+    }
+
+    /// A connection goes, and the next takes its slot, while it is still in line: the place is
+    /// the other's, who has one turn for it.
+    #[test]
+    fn a_slot_may_change_hands() {
+        let mut engine = Engine::new(&Settings::default());
+        let old = engine.connect_socket(&mut Silent);
+        let mut line = Line::default();
+        line.join(old.slot());
+        engine.disconnect(old, &mut Silent);
+        assert_eq!(engine.in_slot(old.slot()), None);
+        let new = engine.connect_socket(&mut Silent);
+        assert_eq!(old.slot(), new.slot());
+        line.join(new.slot());
+        let first = line.take_first().and_then(|slot| engine.in_slot(slot));
+        assert_eq!(first.map(|(id, _)| id), Some(new));
+        line.join(new.slot());
+        assert_eq!([line.take_first(), line.take_first()], [Some(new.slot()), None]);
     }
 }

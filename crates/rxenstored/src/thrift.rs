@@ -50,8 +50,8 @@ impl Thrift {
         Ok(Self { timer: Timer::new()?, state: State::Nothing, next })
     }
 
-    /// Somebody left, and what was held for it is free; or much else was freed.
-    pub fn somebody_left(&mut self) {
+    /// Much may have been freed: somebody left, or what was removed is swept away.
+    pub fn much_was_freed(&mut self) {
         if self.state != State::Nothing {
             return;
         }
@@ -104,18 +104,18 @@ mod tests {
         let mut thrift = Thrift::new().unwrap();
         assert!(!thrift.is_due());
         thrift.next = Instant::now() + 60 * PAUSE;
-        thrift.somebody_left();
+        thrift.much_was_freed();
         thrift.idle();
         assert_eq!(thrift.state, State::Waiting, "it is not time yet");
         thrift.state = State::Nothing;
         thrift.next = Instant::now();
-        thrift.somebody_left();
+        thrift.much_was_freed();
         assert!(thrift.is_due());
         thrift.idle();
         assert_eq!(thrift.state, State::Nothing);
         assert!(thrift.next > Instant::now());
         thrift.ring();
-        assert!(!thrift.is_due(), "nobody left");
+        assert!(!thrift.is_due(), "nothing was freed");
     }
 
     /// A client asked once in a while. Only what was left of the time when it was looked at last
@@ -125,7 +125,7 @@ mod tests {
         let mut thrift = Thrift::new().unwrap();
         thrift.next = Instant::now() + Duration::from_millis(20);
         for _ in 0..3 {
-            thrift.somebody_left();
+            thrift.much_was_freed();
         }
         assert_eq!(poll(&mut [PollFd::new(&thrift, PollFlags::IN)], None), Ok(1));
         thrift.ring();

@@ -431,12 +431,11 @@ impl Engine {
     /// needs: so with what is left to be freed the store never takes more memory than it did
     /// without.
     pub(crate) fn make_room(&mut self, ways: impl IntoIterator<Item = impl AsRef<[u8]>>) {
-        let nodes: usize = ways.into_iter().map(|way| 1 + names(&way).count()).sum();
-        self.remains.free(2 * nodes);
-    }
-
-    pub(crate) fn has_remains(&self) -> bool {
-        !self.remains.is_empty()
+        // Mostly there is nothing, and the ways need not be looked at.
+        if !self.remains.is_empty() {
+            let nodes: usize = ways.into_iter().map(|way| 1 + names(&way).count()).sum();
+            self.remains.free(2 * nodes);
+        }
     }
 
     /// Bytes to be sent to a client now.

@@ -4,6 +4,7 @@
 //! what clients know from the C daemon): unknown type, privilege, transaction, form of
 //! the payload, then what the operation itself finds.
 
+use std::iter;
 use std::sync::Arc;
 
 use xenstore_tree::names;
@@ -287,8 +288,8 @@ impl Engine {
         {
             self.check_path(caller, path)?;
         }
-        if self.has_remains() && !operation.is_read() {
-            self.make_room([operation.name()]);
+        if !operation.is_read() {
+            self.make_room(iter::once_with(|| operation.name()));
         }
         if transaction != 0 {
             return self.operate_inside(id, caller, transaction, operation.into_owned());

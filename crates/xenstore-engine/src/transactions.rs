@@ -95,9 +95,7 @@ impl Engine {
         let open = self.take(id, caller, number).ok_or(Errno::NoEnt)?;
         let versions = [open.base.clone(), open.work.clone()];
         let outcome = if commit {
-            if self.has_remains() {
-                self.make_room(open.changes.iter().map(|change| &change.name));
-            }
+            self.make_room(open.changes.iter().map(|change| &change.name));
             self.commit(id, caller, number, open, outside)
         } else {
             // What it sees is freed with `versions`, not here.

@@ -65,11 +65,11 @@ impl EventLoop {
 
     /// Looks at the rings of guests that fired, or may have gone on without saying so.
     pub(super) fn look_at_rings(&mut self) {
-        if (self.alarm.is_set() || !self.look_at.is_empty()) && self.began.is_none() {
-            self.began = Some(Instant::now());
-        }
-        if self.began.is_some_and(|began| self.alarm.is_due(began)) {
-            self.look_at.extend(self.guests.settle());
+        if self.alarm.is_set() || !self.look_at.is_empty() {
+            let began = *self.began.get_or_insert_with(Instant::now);
+            if self.alarm.is_due(began) {
+                self.look_at.extend(self.guests.settle());
+            }
         }
         if self.look_at.is_empty() {
             return;
@@ -87,7 +87,7 @@ impl EventLoop {
 
     /// Learns of which domains something became.
     fn hear_news(&mut self) {
-        self.thrift.somebody_left();
+        self.thrift.much_was_freed();
         let mut told = false;
         while let Some(changed) = self.guests.changed() {
             if changed.is_empty() {

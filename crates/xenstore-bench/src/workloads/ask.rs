@@ -23,14 +23,14 @@ const CLIENTS: u32 = 64;
 const NODES: [&str; 8] =
     ["backend", "backend-id", "state", "handle", "mac", "mtu", "tx-ring-ref", "event-channel"];
 
-/// How often the echo server is asked in turns with a daemon.
-const PAIRS: u32 = 8;
-
 /// What is in each of them: as long as what is written later.
 const VALUE: [u8; FRESH_DIGITS] = *b"sixteen letters.";
 
 /// What the reply to a request says that has nothing to say.
 const OK: &[u8] = b"OK\0";
+
+/// How often the echo server is asked in turns with a daemon.
+const PAIRS: u32 = 8;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
